@@ -1,0 +1,32 @@
+//! What the machine looks like, and which CPUs the shards get.
+//!
+//! Reads a host (`discover`), decides which CPUs run shards (`plan`), keeps that decision in a file
+//! (`file`), holds a file against a host (`compare`), shows both (`draw`), and puts threads and memory
+//! where the file says (`place`). Planning and comparing are pure, so any machine can be tested anywhere.
+//!
+//! Called at start and by the `topology` commands, never while transfers run. Holds no ledger rule,
+//! starts no thread, keeps no state.
+
+mod compare;
+mod discover;
+mod draw;
+mod error;
+mod file;
+mod kernel;
+mod machine;
+mod place;
+mod plan;
+#[cfg(test)]
+mod test_machines;
+
+pub use compare::{Mismatch, MismatchKind, Severity, compare};
+pub use discover::{discover, from_synthetic};
+pub use draw::draw;
+pub use error::{Error, ParseError};
+pub use file::{FORMAT, Housekeeping, ShardPlace, Topology};
+pub use machine::{Cpu, Distances, Machine, Node};
+pub use place::{
+    MemoryBinding, PageReport, Unavailable, allowed_cpus, bind_memory_to_node, bind_thread_to_cpu,
+    pages_on_node,
+};
+pub use plan::{Plan, SHARDS_MAX, plan};

@@ -1,0 +1,142 @@
+//! What a shard sends: chunks that fill up per receiver, markers, and what it sends to itself.
+
+use super::message::{Lane, Message};
+use crate::chunk::{Chunk, Item, Pool};
+use crate::place::ShardId;
+
+/// A message and where it goes.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The receiver; never the sender itself.
+    pub to: ShardId,
+    /// The message.
+    pub message: Message,
+}
+
+/// The outgoing side of one shard. The driver empties [`Mail::outgoing`] after every step, in order.
+#[derive(Debug)]
+pub struct Mail {
+    shard: ShardId,
+    shards: u16,
+    pool: Pool,
+    /// What is to be put into the rings, in order.
+    pub outgoing: Vec<Outgoing>,
+    /// Chunks that this shard sent to itself.
+    pub local: Vec<Chunk>,
+}
+
+impl Mail {
+    /// The mail of `shard` among `shards`.
+    pub fn new(shard: ShardId, shards: u16) -> Self {
+        Self {
+            shard,
+            shards,
+            pool: Pool::new(shard, 64 + 4 * usize::from(shards)),
+            outgoing: Vec::with_capacity(1_024),
+            local: Vec::with_capacity(256),
+        }
+    }
+
+    /// The shard that sends.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// Sends a message to another shard.
+    pub fn send(&mut self, to: ShardId, message: Message) {
+        assert_ne!(to, self.shard, "no ring leads from a shard to itself");
+        self.outgoing.push(Outgoing { to, message });
+    }
+
+    /// Sends a message to every other shard.
+    pub fn broadcast(&mut self, message: impl Fn() -> Message) {
+        for to in (0..self.shards).map(ShardId).filter(|to| *to != self.shard) {
+            self.outgoing.push(Outgoing { to, message: message() });
+        }
+    }
+
+    /// Sends a chunk, to another shard or to this one.
+    pub fn send_chunk(&mut self, to: ShardId, chunk: Chunk) {
+        if to == self.shard {
+            self.local.push(chunk);
+        } else {
+            self.outgoing.push(Outgoing { to, message: Message::Chunk(chunk) });
+        }
+    }
+
+    /// An empty chunk.
+    pub fn take<T: Item>(&mut self, step: u64) -> Chunk {
+        self.pool.take::<T>(step)
+    }
+
+    /// Done with a chunk: it goes home.
+    pub fn recycle(&mut self, chunk: Chunk) {
+        if chunk.owner() == self.shard {
+            self.pool.give_back(chunk);
+        } else {
+            let to = chunk.owner();
+            self.outgoing.push(Outgoing { to, message: Message::Return(chunk) });
+        }
+    }
+
+    /// A chunk of this shard came home.
+    pub fn came_home(&mut self, chunk: Chunk) {
+        self.pool.give_back(chunk);
+    }
+
+    /// Chunks that this shard has made, and those of them that are free.
+    pub fn pool_counts(&self) -> (usize, usize) {
+        self.pool.counts()
+    }
+}
+
+/// Messages of one type on their way into chunks: one open chunk per receiver.
+#[derive(Debug)]
+pub struct Sorter<T> {
+    open: Vec<Option<Chunk>>,
+    item: std::marker::PhantomData<T>,
+}
+
+impl<T: Item> Sorter<T> {
+    /// A sorter for so many receivers.
+    pub fn new(shards: u16) -> Self {
+        Self { open: (0..shards).map(|_| None).collect(), item: std::marker::PhantomData }
+    }
+
+    /// Adds a message for `to`; sends the chunk that is full.
+    #[inline]
+    pub fn push(&mut self, mail: &mut Mail, step: u64, to: ShardId, item: T) {
+        let open = &mut self.open[to.index()];
+        if let Some(chunk) = open
+            && chunk.push(item)
+        {
+            return;
+        }
+        let mut chunk = mail.take::<T>(step);
+        assert!(chunk.push(item), "an empty chunk has room");
+        if let Some(full) = open.replace(chunk) {
+            mail.send_chunk(to, full);
+        }
+    }
+
+    /// Sends what is open for `to`.
+    pub fn flush_to(&mut self, mail: &mut Mail, to: ShardId) {
+        if let Some(chunk) = self.open[to.index()].take() {
+            mail.send_chunk(to, chunk);
+        }
+    }
+
+    /// Sends everything that is open.
+    pub fn flush(&mut self, mail: &mut Mail) {
+        for to in 0..self.open.len() {
+            self.flush_to(mail, ShardId(to as u16));
+        }
+    }
+}
+
+impl Message {
+    /// Panics if the message came on another lane than its own: a mistake of the driver.
+    pub fn assert_lane(&self, lane: Lane) {
+        assert_eq!(self.lane(), lane, "{self:?} came on the wrong lane");
+    }
+}

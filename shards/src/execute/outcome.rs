@@ -1,0 +1,89 @@
+//! The results of a shard's own requests: what the other shards' refusals add up to.
+
+use super::message::{Ballot, Vote};
+use crate::ledger::rules::Rank;
+use crate::limits::EPOCH_UNITS_MAX;
+use crate::place::Position;
+use auriga_wire::TransferCode;
+
+/// In the detail of `exists`: the original has the same content.
+pub const SAME_CONTENT: u64 = 1 << 63;
+
+/// The lowest rank of refusal for each event of the epoch that arrived here.
+#[derive(Debug)]
+pub struct Outcomes {
+    ranks: Vec<Rank>,
+    /// Duplicates of a created transfer: index and detail of the vote.
+    exists: Vec<(u16, u64)>,
+    /// Legs that found their account on another ledger: index and that ledger.
+    ledgers: Vec<(u16, u32)>,
+}
+
+impl Outcomes {
+    /// No results.
+    pub fn new() -> Self {
+        Self { ranks: vec![Rank::CREATED; EPOCH_UNITS_MAX], exists: Vec::new(), ledgers: Vec::new() }
+    }
+
+    /// Forgets the epoch before.
+    pub fn clear(&mut self, units: usize) {
+        self.ranks[..units].fill(Rank::CREATED);
+        self.exists.clear();
+        self.ledgers.clear();
+    }
+
+    /// Notes a refusal; the lowest rank stays. A detail, where there is one, is not 0.
+    pub fn refuse(&mut self, index: u16, rank: Rank, detail: u64) {
+        let place = &mut self.ranks[usize::from(index)];
+        *place = rank.min(*place);
+        if detail == 0 {
+            return;
+        }
+        if rank == Rank::EXISTS {
+            self.exists.push((index, detail));
+        } else if rank == Rank::of(TransferCode::AccountsMustHaveTheSameLedger) {
+            self.ledgers.push((index, detail as u32));
+        }
+    }
+
+    /// Notes a vote on an event that arrived here. Holds don't concern the arrival shard.
+    pub fn take(&mut self, vote: &Vote) {
+        match vote.ballot() {
+            Ballot::Refused => self.refuse(vote.index, Rank(vote.rank), vote.detail),
+            Ballot::OriginalRefused => self.ranks[usize::from(vote.index)] = Rank(vote.rank),
+            Ballot::HoldDebit | Ballot::HoldCredit => {}
+        }
+    }
+
+    /// All votes are in. Two legs that both found another ledger than the transfer's, and the same one: then it is the
+    /// transfer's that is wrong.
+    pub fn finish(&mut self) {
+        let accounts_differ = Rank::of(TransferCode::AccountsMustHaveTheSameLedger);
+        self.ledgers.sort_unstable();
+        for pair in self.ledgers.windows(2) {
+            let rank = &mut self.ranks[usize::from(pair[0].0)];
+            if pair[0] == pair[1] && *rank == accounts_differ {
+                *rank = Rank::of(TransferCode::TransferMustHaveTheSameLedgerAsAccounts);
+            }
+        }
+        self.exists.sort_unstable_by_key(|(index, _)| *index);
+    }
+
+    /// The outcome of the event at `index`.
+    pub fn rank(&self, index: u16) -> Rank {
+        self.ranks[usize::from(index)]
+    }
+
+    /// For an event whose outcome is [`Rank::EXISTS`]: where the original lies, and whether its content is the same.
+    pub fn original(&self, index: u16) -> (Position, bool) {
+        let found = self.exists.binary_search_by_key(&index, |(index, _)| *index);
+        let (_, detail) = self.exists[found.expect("an outcome `exists` names its original")];
+        (Position(detail & !SAME_CONTENT), detail & SAME_CONTENT != 0)
+    }
+}
+
+impl Default for Outcomes {
+    fn default() -> Self {
+        Self::new()
+    }
+}

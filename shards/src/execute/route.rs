@@ -1,0 +1,118 @@
+//! Route: from the records of this shard's blocks to legs, notes and accounts for the shards that own them.
+
+use super::mail::{Mail, Sorter};
+use super::message::{Leg, NewAccount, Note};
+use super::outcome::Outcomes;
+use crate::ledger::ids::content_hash;
+use crate::ledger::rules::{Rank, refuse_account, refuse_transfer};
+use crate::log::block::Block;
+use crate::place::Placement;
+use auriga_wire::frame::Command;
+use auriga_wire::{Account, AccountCode, Transfer, TransferCode};
+
+/// The arrival shard's part of an epoch.
+#[derive(Debug)]
+pub struct Router {
+    placement: Placement,
+    legs: Sorter<Leg>,
+    notes: Sorter<Note>,
+    accounts: Sorter<NewAccount>,
+}
+
+impl Router {
+    /// A router for this placement.
+    pub fn new(placement: Placement) -> Self {
+        let shards = placement.shards();
+        Self { placement, legs: Sorter::new(shards), notes: Sorter::new(shards), accounts: Sorter::new(shards) }
+    }
+
+    /// Sends everything that a block's records ask for. `base` is the block's first index in the epoch.
+    pub fn route(&mut self, block: &Block, base: u16, epoch: u64, outcomes: &mut Outcomes, mail: &mut Mail) {
+        for (unit, command, body) in block.requests() {
+            let first = base + unit;
+            match command {
+                Command::CreateAccounts => {
+                    for (account, index) in bytemuck::cast_slice::<u8, Account>(body).iter().zip(first..=u16::MAX) {
+                        self.route_account(account, index, epoch, outcomes, mail);
+                    }
+                }
+                Command::CreateTransfers => {
+                    for (transfer, index) in bytemuck::cast_slice::<u8, Transfer>(body).iter().zip(first..=u16::MAX) {
+                        self.route_transfer(transfer, index, epoch, outcomes, mail);
+                    }
+                }
+                _ => unreachable!("a block holds creations only"),
+            }
+        }
+    }
+
+    /// Sends what is left over.
+    pub fn flush(&mut self, mail: &mut Mail) {
+        self.legs.flush(mail);
+        self.accounts.flush(mail);
+        self.notes.flush(mail);
+    }
+
+    #[inline]
+    fn route_transfer(&mut self, t: &Transfer, index: u16, epoch: u64, outcomes: &mut Outcomes, mail: &mut Mail) {
+        let fault = refuse_transfer(t);
+        if let Some(code) = fault {
+            let rank = Rank::of(code);
+            outcomes.refuse(index, rank, 0);
+            if rank < Rank::of(TransferCode::ExistsWithDifferentFlags) {
+                return;
+            }
+        }
+        let owner = |id| self.placement.owner(self.placement.hash(id));
+        let (debit, credit, id) = (owner(t.debit_account_id), owner(t.credit_account_id), owner(t.id));
+        let note = Note {
+            id: t.id,
+            content: content_hash(t),
+            index,
+            debit_shard: debit.0,
+            credit_shard: credit.0,
+            probe: u8::from(fault.is_some()),
+            pad: 0,
+        };
+        self.notes.push(mail, epoch, id, note);
+        if fault.is_some() {
+            return;
+        }
+        let leg = |account, peer, side| Leg {
+            account,
+            amount: t.amount,
+            ledger: t.ledger,
+            index,
+            peer,
+            id_shard: id.0,
+            side,
+            pad: [0; 5],
+        };
+        self.accounts.flush_to(mail, debit);
+        self.legs.push(mail, epoch, debit, leg(t.debit_account_id, credit.0, 0));
+        self.accounts.flush_to(mail, credit);
+        self.legs.push(mail, epoch, credit, leg(t.credit_account_id, debit.0, 1));
+    }
+
+    fn route_account(
+        &mut self,
+        account: &Account,
+        index: u16,
+        epoch: u64,
+        outcomes: &mut Outcomes,
+        mail: &mut Mail,
+    ) {
+        let fault = refuse_account(account);
+        if let Some(code) = fault {
+            let rank = Rank::of_account(code);
+            outcomes.refuse(index, rank, 0);
+            if rank < Rank::of_account(AccountCode::ExistsWithDifferentFlags) {
+                return;
+            }
+        }
+        let to = self.placement.owner(self.placement.hash(account.id));
+        self.legs.flush_to(mail, to);
+        let new = NewAccount { account: *account, index, probe: u8::from(fault.is_some()), pad: [0; 13] };
+        self.accounts.push(mail, epoch, to, new);
+    }
+}

@@ -1,0 +1,177 @@
+//! Reading transfers back from the log by their remembered positions.
+//!
+//! First the cut of each epoch, which says where its blocks lie, then the units, neighbours in one read. What comes back
+//! is compared with what the id's shard remembers, so damage is noticed and never served.
+
+use crate::ledger::ids::content_hash;
+use crate::limits::{BLOCK_SIZE_MAX, QUERY_READS_MAX, SECTOR_SIZE, UNIT_SIZE};
+use crate::log::cut::Cut;
+use crate::log::segment::{cut_place, stream_place};
+use crate::log::{Damage, File, Identity};
+use crate::place::Position;
+use crate::query::Located;
+use auriga_wire::Transfer;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Units between two wanted ones that are read along rather than skipped.
+const GAP_UNITS: u64 = 256;
+
+/// A read that a fetch asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The fetch's own number for it.
+    pub slot: usize,
+    /// The file.
+    pub file: File,
+    /// Byte offset in the file; a multiple of the sector.
+    pub offset: u64,
+    /// Bytes; a multiple of the sector.
+    pub size: usize,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Cut(Range<usize>),
+    Run(Run),
+}
+
+/// Neighbouring units of one block.
+#[derive(Clone, Debug)]
+struct Run {
+    items: Range<usize>,
+    file: File,
+    offset: u64,
+    size: usize,
+    /// By item: where in the read its unit starts.
+    first_unit: u64,
+    first_index: u16,
+    time: u64,
+}
+
+/// A fetch under way.
+#[derive(Debug)]
+pub struct Fetch {
+    identity: Identity,
+    items: Vec<Located>,
+    /// First item whose epoch's cut has not been asked for.
+    next: usize,
+    runs: VecDeque<Run>,
+    reads: Vec<Option<Pending>>,
+    found: Vec<(u64, Transfer)>,
+}
+
+impl Fetch {
+    /// A fetch of these transfers.
+    pub fn new(identity: Identity, mut items: Vec<Located>) -> Self {
+        items.sort_unstable_by_key(|item| item.position);
+        let found = Vec::with_capacity(items.len());
+        let reads = (0..QUERY_READS_MAX).map(|_| None).collect();
+        Self { identity, items, next: 0, runs: VecDeque::new(), reads, found }
+    }
+
+    /// Whether everything was read.
+    pub fn is_done(&self) -> bool {
+        self.next == self.items.len() && self.runs.is_empty() && self.reads.iter().all(Option::is_none)
+    }
+
+    /// The transfers with their timestamps and their index in the request, in no order.
+    pub fn into_found(self) -> Vec<(u64, Transfer)> {
+        self.found
+    }
+
+    /// The next read, if one can be started now.
+    pub fn next_read(&mut self) -> Option<Read> {
+        let slot = self.reads.iter().position(Option::is_none)?;
+        if let Some(run) = self.runs.pop_front() {
+            let read = Read { slot, file: run.file, offset: run.offset, size: run.size };
+            self.reads[slot] = Some(Pending::Run(run));
+            return Some(read);
+        }
+        let epoch = Position(self.items.get(self.next)?.position).epoch();
+        let same = |item: &&Located| Position(item.position).epoch() == epoch;
+        let count = self.items[self.next..].iter().take_while(same).count();
+        let items = self.next..self.next + count;
+        self.next = items.end;
+        self.reads[slot] = Some(Pending::Cut(items));
+        let (file, offset) = cut_place(epoch);
+        Some(Read { slot, file, offset, size: SECTOR_SIZE })
+    }
+
+    /// Takes what was read.
+    pub fn take(&mut self, slot: usize, bytes: &[u8]) -> Result<(), Damage> {
+        match self.reads[slot].take().expect("what is read was asked for") {
+            Pending::Cut(items) => self.take_cut(items, bytes),
+            Pending::Run(run) => self.take_run(&run, bytes),
+        }
+    }
+
+    fn take_cut(&mut self, items: Range<usize>, bytes: &[u8]) -> Result<(), Damage> {
+        let epoch = Position(self.items[items.start].position).epoch();
+        let (cut, _) = Cut::decode(&self.identity, bytes)?;
+        if cut.epoch != epoch {
+            return Err(Damage(format!("cut in the slot of epoch {epoch}: found epoch {}", cut.epoch)));
+        }
+        let mut open: Option<Run> = None;
+        for item in items {
+            let index = Position(self.items[item].position).index();
+            let (stream, unit_offset) = cut
+                .locate(index)
+                .ok_or_else(|| Damage(format!("epoch {epoch} has no unit {index}: its cut is of another log")))?;
+            let (file, at) = stream_place(stream.0, unit_offset);
+            if let Some(run) = &mut open
+                && run.extend(file, at)
+            {
+                run.items.end = item + 1;
+                continue;
+            }
+            let offset = at - at % SECTOR_SIZE as u64;
+            let first_unit = (at - offset) / UNIT_SIZE as u64;
+            let run = Run {
+                items: item..item + 1,
+                file,
+                offset,
+                size: SECTOR_SIZE,
+                first_unit,
+                first_index: index,
+                time: cut.time,
+            };
+            self.runs.extend(open.replace(run));
+        }
+        self.runs.extend(open);
+        Ok(())
+    }
+
+    fn take_run(&mut self, run: &Run, bytes: &[u8]) -> Result<(), Damage> {
+        for item in &self.items[run.items.clone()] {
+            let index = Position(item.position).index();
+            let unit = run.first_unit as usize + usize::from(index - run.first_index);
+            let record = &bytes[unit * UNIT_SIZE..(unit + 1) * UNIT_SIZE];
+            let mut transfer: Transfer = bytemuck::pod_read_unaligned(record);
+            if content_hash(&transfer) != item.content {
+                let at = run.offset + (unit * UNIT_SIZE) as u64;
+                return Err(Damage(format!("{} at byte {at}: not the transfer that was logged there", run.file)));
+            }
+            transfer.timestamp = run.time + u64::from(index);
+            self.found.push((item.index, transfer));
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    /// Lets the run reach the unit at `at`, if that is near enough.
+    fn extend(&mut self, file: File, at: u64) -> bool {
+        let end = self.offset + self.size as u64;
+        let needed = (at + UNIT_SIZE as u64).next_multiple_of(SECTOR_SIZE as u64);
+        if file != self.file || at > end + GAP_UNITS * UNIT_SIZE as u64 {
+            return false;
+        }
+        let size = (needed - self.offset) as usize;
+        if size > BLOCK_SIZE_MAX {
+            return false;
+        }
+        self.size = self.size.max(size);
+        true
+    }
+}

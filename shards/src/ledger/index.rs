@@ -1,0 +1,124 @@
+//! From the hash of an id to its number in a dense array: open addressing over entries of 8 bytes.
+//!
+//! An entry is a 32-bit tag of the hash and the number. The table is cut into segments that grow one by one, so no
+//! single insertion has to move more than a segment. A tag says only 'likely': the caller compares the id itself.
+
+const SEGMENTS: usize = 1_024;
+const SEGMENT_START: usize = 16;
+const EMPTY: u64 = u64::MAX;
+
+/// The index of one shard's accounts or ids.
+#[derive(Debug)]
+pub struct Index {
+    segments: Vec<Segment>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    /// Tag in the upper half, number in the lower; a power of two of them, or none yet.
+    entries: Vec<u64>,
+    used: usize,
+}
+
+impl Index {
+    /// An empty index.
+    pub fn new() -> Self {
+        Self { segments: (0..SEGMENTS).map(|_| Segment { entries: Vec::new(), used: 0 }).collect() }
+    }
+
+    /// The number whose entry has this hash's tag and for which `is_it` holds.
+    #[inline]
+    pub fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let segment = &self.segments[segment_of(hash)];
+        let mask = segment.entries.len().wrapping_sub(1);
+        let tag = tag_of(hash);
+        let mut place = tag as usize;
+        if segment.entries.is_empty() {
+            return None;
+        }
+        loop {
+            let entry = segment.entries[place & mask];
+            if entry == EMPTY {
+                return None;
+            }
+            if (entry >> 32) as u32 == tag && is_it(entry as u32) {
+                return Some(entry as u32);
+            }
+            place += 1;
+        }
+    }
+
+    /// Adds an entry; the caller knows that the id is not there yet.
+    pub fn insert(&mut self, hash: u64, number: u32) {
+        let segment = &mut self.segments[segment_of(hash)];
+        if (segment.used + 1) * 3 > segment.entries.len() * 2 {
+            segment.grow();
+        }
+        segment.place(u64::from(tag_of(hash)) << 32 | u64::from(number));
+        segment.used += 1;
+    }
+
+    /// Asks for the cache line that [`Index::find`] will read first.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        let entries = &self.segments[segment_of(hash)].entries;
+        if let Some(entry) = entries.get(tag_of(hash) as usize & entries.len().wrapping_sub(1)) {
+            super::prefetch(entry);
+        }
+    }
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Segment {
+    fn place(&mut self, entry: u64) {
+        let mask = self.entries.len() - 1;
+        let mut place = (entry >> 32) as usize;
+        while self.entries[place & mask] != EMPTY {
+            place += 1;
+        }
+        self.entries[place & mask] = entry;
+    }
+
+    fn grow(&mut self) {
+        let size = (2 * self.entries.len()).max(SEGMENT_START);
+        let old = std::mem::replace(&mut self.entries, vec![EMPTY; size]);
+        for entry in old.into_iter().filter(|e| *e != EMPTY) {
+            self.place(entry);
+        }
+    }
+}
+
+/// Bits 22 to 31. The shard is chosen by the top bits of the hash, so those are alike for a whole index.
+fn segment_of(hash: u64) -> usize {
+    (hash >> 22) as usize % SEGMENTS
+}
+
+/// Bits 0 to 21 and 32 to 41.
+fn tag_of(hash: u64) -> u32 {
+    (hash as u32 & 0x003f_ffff) | ((hash >> 32) as u32) << 22
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::Placement;
+
+    #[test]
+    fn what_was_inserted_is_found_and_nothing_else() {
+        let placement = Placement::new(1, 99);
+        let mut index = Index::new();
+        for id in 0..200_000u32 {
+            let hash = placement.hash(u128::from(id) * 3);
+            assert_eq!(index.find(hash, |n| n == id), None);
+            index.insert(hash, id);
+        }
+        for id in 0..200_000u32 {
+            assert_eq!(index.find(placement.hash(u128::from(id) * 3), |n| n == id), Some(id));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Every bound of the shard, in one place, each with its reason, and the relations that must hold between them.
+//!
+//! Constants here are of two kinds. *Format* constants are written into the log's meaning and never change within a
+//! format version. *Resources* are sizes of memory, chosen at start ([`Limits`]) and never a reason for another result.
+
+use auriga_wire::frame::{HEADER_SIZE, REQUEST_RECORDS_MAX};
+use auriga_wire::record::RECORD_SIZE;
+
+/// Format: bytes of a log unit. Frame headers, records and block headers are one unit each, so that an index into a
+/// block is a byte offset.
+pub const UNIT_SIZE: usize = 128;
+
+/// Format: cuts and blocks start and end at multiples of this. 4 KiB is the largest logical sector that drives have.
+pub const SECTOR_SIZE: usize = 4_096;
+
+/// Format: units of the largest block: one block header and the largest request.
+pub const BLOCK_UNITS_MAX: usize = 8_192;
+
+/// Format: bytes of the largest block. 1 MiB is where the durable write rate of a drive levels off.
+pub const BLOCK_SIZE_MAX: usize = BLOCK_UNITS_MAX * UNIT_SIZE;
+
+/// Format: streams of a log, so also the most shards that a server runs.
+pub const STREAMS: usize = 128;
+
+/// Format: units of all blocks of an epoch. An index into an epoch fits 16 bits; eight full blocks, or 128 blocks of
+/// 512 units, make one epoch, and 20 million transfers a second are then some 300 epochs.
+pub const EPOCH_UNITS_MAX: usize = 65_536;
+
+/// Format: blocks of an epoch: what a cut of one sector has room for.
+pub const EPOCH_BLOCKS_MAX: usize = 112;
+
+/// Format: bytes of data in a segment of a stream, after its header sector.
+pub const STREAM_SEGMENT_SIZE: u64 = 64 << 20;
+
+/// Format: cuts in a segment of the cut log, after its header sector.
+pub const CUT_SEGMENT_SLOTS: u64 = 4_096;
+
+/// Resource: committed epochs that wait to be executed, on the slowest shard. With one in flight this lets a flush
+/// overlap an execution and nothing pile up.
+pub const EPOCHS_AHEAD_MAX: u64 = 2;
+
+/// Resource: block buffers of a shard. One fills, one is flushed, two are executed or wait for it, and the others take
+/// requests that the pacer defers.
+pub const BLOCK_BUFFERS: usize = 8;
+
+/// Resource: epochs read ahead while the log is replayed.
+pub const REPLAY_AHEAD: u64 = 4;
+
+/// Resource: bytes of a chunk. A few hundred messages make the cost of a ring hop small beside the messages' own.
+pub const CHUNK_SIZE: usize = 16 << 10;
+
+/// Resource: cut slots that stay free for what was accepted when the disk or the log is full: every open block of the
+/// epochs ahead, their seal and a restart's opening cut.
+pub const CUT_SLOTS_RESERVE: u64 = 64;
+
+/// Resource: look-ups that a shard has under way for its connections; more wait at the socket. Each may hold an answer
+/// of 1 MiB.
+pub const QUERIES_MAX: usize = 16;
+
+/// Resource: reads of the log under way for one look-up.
+pub const QUERY_READS_MAX: usize = 16;
+
+/// Idle time after which an empty seal cut proves the last commit, nanoseconds. Long enough to stay out of the way of
+/// a client that sends its next request at once.
+pub const SEAL_DELAY_NS: u64 = 5_000_000;
+
+/// Slots of a ring on the route lane: two epochs (one executed, one routed ahead) of what one shard's blocks can send
+/// to one other shard, and its look-ups.
+pub const ROUTE_RING_SLOTS: usize = 2 * ROUTE_CHUNKS_MAX + 2 * QUERIES_MAX * 16 + 16;
+
+/// Slots of a ring on the control lane: what two epochs' votes and gather can be at worst, answers to look-ups, and the
+/// pacer's messages.
+pub const CONTROL_RING_SLOTS: usize = 2_048;
+
+const LEGS_PER_CHUNK: usize = CHUNK_SIZE / 48;
+const NOTES_PER_CHUNK: usize = CHUNK_SIZE / 32;
+const ACCOUNTS_PER_CHUNK: usize = CHUNK_SIZE / 144;
+/// A shard's blocks of one epoch in a replay can be all of the epoch's; each change of record kind ends a chunk.
+const ROUTE_CHUNKS_MAX: usize = 2 * EPOCH_UNITS_MAX / LEGS_PER_CHUNK
+    + EPOCH_UNITS_MAX / NOTES_PER_CHUNK
+    + EPOCH_UNITS_MAX / ACCOUNTS_PER_CHUNK;
+
+const VOTES_PER_CHUNK: usize = CHUNK_SIZE / 16;
+const OPEN_LEGS_PER_CHUNK: usize = CHUNK_SIZE / 64;
+
+const _: () = assert!(UNIT_SIZE == RECORD_SIZE && UNIT_SIZE == HEADER_SIZE, "an index in a block is an offset");
+const _: () = assert!(1 + 1 + REQUEST_RECORDS_MAX == BLOCK_UNITS_MAX, "the largest request fills a block");
+const _: () = assert!(BLOCK_SIZE_MAX.is_multiple_of(SECTOR_SIZE), "a full block ends at a sector");
+const _: () = assert!(EPOCH_UNITS_MAX - 1 <= u16::MAX as usize, "an index into an epoch fits 16 bits");
+const _: () = assert!(EPOCH_UNITS_MAX >= BLOCK_UNITS_MAX, "the pacer can always take a full block");
+const _: () = assert!(STREAM_SEGMENT_SIZE >= 8 * BLOCK_SIZE_MAX as u64, "a segment's last gap stays small");
+const _: () = assert!(BLOCK_BUFFERS >= EPOCHS_AHEAD_MAX as usize + 3, "one fills while the others are under way");
+const _: () = assert!(
+    CONTROL_RING_SLOTS >= 5 * EPOCH_UNITS_MAX / VOTES_PER_CHUNK + 2 * EPOCH_UNITS_MAX / OPEN_LEGS_PER_CHUNK + 256,
+    "the votes and open legs of an epoch fit a ring at worst, so that back-pressure can't deadlock"
+);
+
+/// Sizes that an operator chooses. None of them changes the result of a logged request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Accounts of the ledger, all shards. At the bound new creations are refused before they are logged.
+    pub accounts_max: u64,
+    /// Transfer ids that are remembered, all shards. At the bound new transfers are refused before they are logged.
+    pub ids_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { accounts_max: 10_000_000, ids_max: 250_000_000 }
+    }
+}

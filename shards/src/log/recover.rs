@@ -1,0 +1,158 @@
+//! What recovery accepts: epoch after epoch as the continuation of the one before, and why it stops.
+//!
+//! 1. A cut that is good, numbered next, chained to its predecessor and of no older incarnation continues the log.
+//! 2. The first slot that holds none ends it, and so does the first epoch with a block that isn't what its cut says.
+//! 3. What lies behind the end tells what the end means. One flush is in flight at a time, so a good later cut whose
+//!    `committed_through` reaches the hole proves that the epoch was durable once: damage, the start is refused.
+//!    Otherwise the hole was being written when the power went: it is dropped, and said.
+//! 4. The opening cut of the new incarnation then takes the hole's slot, so that what was dropped stays dropped.
+
+use super::cut::Cut;
+use super::segment::{cut_place, stream_place};
+use super::{Damage, File, Identity};
+use crate::limits::SECTOR_SIZE;
+use crate::pacer::LogEnd;
+use std::fmt;
+
+/// A block that a replay could not accept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockDamage {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its stream.
+    pub stream: u16,
+    /// Its byte offset in the stream.
+    pub offset: u64,
+    /// What is wrong.
+    pub damage: Damage,
+}
+
+/// A hole in the log at or below what was proven durable. The start is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// The epoch that can't be read.
+    pub epoch: u64,
+    /// The file that is damaged.
+    pub file: File,
+    /// Byte offset in it.
+    pub offset: u64,
+    /// What is wrong there.
+    pub damage: Damage,
+    /// Through which epoch a later cut says that all was durable.
+    pub proven: u64,
+}
+
+impl fmt::Display for Hole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, file, offset, damage, proven } = self;
+        write!(
+            f,
+            "the log is damaged: epoch {epoch}, {file} at byte {offset}: {damage}. A later cut proves that epochs \
+             through {proven} were durable, so acknowledged transfers are missing. Nothing was changed. Restore the \
+             file from a copy of this directory, or the directory from a backup; keep the damaged one"
+        )
+    }
+}
+
+/// What recovery says of an epoch that it dropped: no later cut proves that it was ever durable as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The epoch.
+    pub epoch: u64,
+    /// Why.
+    pub damage: Damage,
+}
+
+/// The reader of the cut log.
+#[derive(Debug)]
+pub struct Recovery {
+    identity: Identity,
+    /// The log so far, blocks not looked at.
+    end: LogEnd,
+    /// Where and why the log stopped, if it has.
+    stopped: Option<(File, u64, u64, Damage)>,
+    /// Highest `committed_through` of any good cut.
+    proven: u64,
+}
+
+impl Recovery {
+    /// A recovery of an empty or full directory.
+    pub fn new(identity: Identity) -> Self {
+        Self { identity, end: LogEnd::default(), stopped: None, proven: 0 }
+    }
+
+    /// Where the log ends, as far as its cuts were read.
+    pub fn end(&self) -> LogEnd {
+        self.end
+    }
+
+    /// Takes the sector in the slot of `epoch`; slots come in order. Returns the cut if it continues the log.
+    pub fn take(&mut self, epoch: u64, sector: &[u8]) -> Option<Cut> {
+        if sector.iter().all(|byte| *byte == 0) {
+            self.stop(epoch, || Damage("the slot is empty".into()));
+            return None;
+        }
+        let (cut, checksum) = match Cut::decode(&self.identity, sector) {
+            Ok(good) => good,
+            Err(damage) => {
+                self.stop(epoch, || damage);
+                return None;
+            }
+        };
+        self.proven = self.proven.max(cut.committed_through);
+        let incarnation = self.end.incarnation;
+        self.end.incarnation = incarnation.max(cut.incarnation);
+        if self.stopped.is_some() {
+            return None;
+        }
+        if let Err(damage) = self.continues(epoch, incarnation, &cut) {
+            self.stop(epoch, || damage);
+            return None;
+        }
+        self.end.epoch = cut.epoch;
+        self.end.checksum = checksum;
+        self.end.time_end = cut.time + cut.units() as u64 + 1;
+        Some(cut)
+    }
+
+    fn continues(&self, epoch: u64, incarnation: u64, cut: &Cut) -> Result<(), Damage> {
+        super::expect("epoch of the cut", cut.epoch, epoch)?;
+        super::expect("cut before this one", cut.previous, self.end.checksum)?;
+        if cut.incarnation < incarnation || cut.committed_through >= epoch || cut.time < self.end.time_end {
+            return Err(Damage(format!(
+                "the cut of epoch {epoch} is of incarnation {} and time {}, the log before it of {incarnation} and {}",
+                cut.incarnation, cut.time, self.end.time_end
+            )));
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, epoch: u64, damage: impl FnOnce() -> Damage) {
+        if self.stopped.is_none() {
+            let (file, offset) = cut_place(epoch);
+            self.stopped = Some((file, offset, epoch, damage()));
+        }
+    }
+
+    /// Every slot was read, and the blocks through the last good epoch: `block` is the first that is not. `before` is the
+    /// end of the log in front of it. Says where the log ends and what was dropped, or why it can't be started.
+    pub fn finish(&self, block: Option<(BlockDamage, LogEnd)>) -> Result<(LogEnd, Option<Dropped>), Box<Hole>> {
+        let (end, hole) = match block {
+            Some((block, before)) => {
+                let (file, offset) = stream_place(block.stream, block.offset);
+                (before, Some((file, offset, block.epoch, block.damage)))
+            }
+            None => (self.end, self.stopped.clone()),
+        };
+        let end = LogEnd { incarnation: self.end.incarnation, ..end };
+        let Some((file, offset, epoch, damage)) = hole else { return Ok((end, None)) };
+        if epoch <= self.proven {
+            return Err(Box::new(Hole { epoch, file, offset, damage, proven: self.proven }));
+        }
+        let empty = damage.0 == "the slot is empty";
+        Ok((end, (!empty).then_some(Dropped { epoch, damage })))
+    }
+}
+
+/// Bytes of a cut's slot.
+pub const SLOT_SIZE: usize = SECTOR_SIZE;

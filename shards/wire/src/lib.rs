@@ -1,0 +1,17 @@
+//! Auriga's wire format: the records, frames and result codes that cross a socket and lie in the log,
+//! and a client that speaks them.
+//!
+//! This crate owns the bytes; `WIRE.md` beside it is their one description. It depends on nothing else of
+//! Auriga, so that the load generator and other programs can. Only [`client`], [`pipeline`] and [`ids`] touch
+//! sockets, clocks or randomness; the engine uses the other modules alone.
+
+pub mod buffer;
+pub mod code;
+pub mod frame;
+pub mod record;
+pub mod report;
+
+pub use buffer::AlignedBuffer;
+pub use code::{AccountCode, FaultCode, TransferCode};
+pub use frame::{Command, Fault, Frame, Header};
+pub use record::{Account, Refusal, Transfer};

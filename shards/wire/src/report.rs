@@ -1,0 +1,68 @@
+//! The variable-shape answers, `status` and `histograms`, in rkyv's checked format.
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// What a server says of itself. Counts are since the start of the process unless a field says otherwise.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// The server's version.
+    pub version: String,
+    /// The cluster that the data directory was formatted for.
+    pub cluster: u64,
+    /// How many times the directory was started.
+    pub incarnation: u64,
+    /// `time` or `any`.
+    pub id_mode: String,
+    /// Number of shards.
+    pub shards: u32,
+    /// Time since the start of the process, nanoseconds.
+    pub uptime_ns: u64,
+    /// Newest epoch whose effects this answer includes, all incarnations.
+    pub epoch: u64,
+    /// Time of that epoch, nanoseconds.
+    pub time_ns: u64,
+    /// Accounts that exist, all incarnations.
+    pub accounts: u64,
+    /// Bound on accounts.
+    pub accounts_max: u64,
+    /// Transfer ids that are remembered, all incarnations.
+    pub ids: u64,
+    /// Bound on remembered ids.
+    pub ids_max: u64,
+    /// Transfers created.
+    pub transfers_created: u64,
+    /// Transfers refused.
+    pub transfers_refused: u64,
+    /// Bytes of log blocks and cuts written.
+    pub bytes_logged: u64,
+    /// Epochs flushed.
+    pub flushes: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// Connections that the server closed, by reason (a [`crate::FaultCode`] name, or `client_closed`, `stalled`, ...).
+    pub closed: Vec<(String, u64)>,
+    /// Sum of hashes over the whole state after `epoch`; only when it was asked for.
+    pub digest: Option<u128>,
+}
+
+/// One shard's histograms.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct ShardHistograms {
+    /// The shard.
+    pub shard: u32,
+    /// The CPU that its executor is pinned to.
+    pub cpu: u32,
+    /// Number of shards that the server runs.
+    pub shards: u32,
+    /// A histogram per stage.
+    pub stages: Vec<StageHistogram>,
+}
+
+/// The latency histogram of one stage.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct StageHistogram {
+    /// `arrive`, `flush`, `execute`, `reply` or `total`.
+    pub stage: String,
+    /// HdrHistogram V2 encoding (uncompressed), values in nanoseconds.
+    pub v2: Vec<u8>,
+}

@@ -1,0 +1,13 @@
+//! Whole-system tests of Auriga
+
+pub mod model;
+pub mod random_log;
+
+mod random_log_faults;
+mod random_log_plots;
+mod random_log_writer;
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod random_log_tests;
