@@ -59,6 +59,7 @@ pub struct Fetch {
     runs: VecDeque<Run>,
     reads: Vec<Option<Pending>>,
     found: Vec<(u64, Transfer)>,
+    failed: bool,
 }
 
 impl Fetch {
@@ -67,7 +68,7 @@ impl Fetch {
         items.sort_unstable_by_key(|item| item.position);
         let found = Vec::with_capacity(items.len());
         let reads = (0..QUERY_READS_MAX).map(|_| None).collect();
-        Self { identity, items, next: 0, runs: VecDeque::new(), reads, found }
+        Self { identity, items, next: 0, runs: VecDeque::new(), reads, found, failed: false }
     }
 
     /// Whether everything was read.
@@ -98,11 +99,23 @@ impl Fetch {
         Some(Read { slot, file, offset, size: SECTOR_SIZE })
     }
 
-    /// Takes what was read.
-    pub fn take(&mut self, slot: usize, bytes: &[u8]) -> Result<(), Damage> {
-        match self.reads[slot].take().expect("what is read was asked for") {
-            Pending::Cut(items) => self.take_cut(items, bytes),
-            Pending::Run(run) => self.take_run(&run, bytes),
+    /// A read failed or brought damage: nothing more is read. `true` once no read is under way, and the fetch can go.
+    pub fn fail(&mut self) -> bool {
+        self.failed = true;
+        self.next = self.items.len();
+        self.runs.clear();
+        self.reads.iter().all(Option::is_none)
+    }
+
+    /// Takes what was read, or why it could not be.
+    pub fn take(&mut self, slot: usize, bytes: Result<&[u8], Damage>) -> Result<(), Damage> {
+        let pending = self.reads[slot].take().expect("what is read was asked for");
+        if self.failed {
+            return Err(Damage("an earlier read failed".into()));
+        }
+        match pending {
+            Pending::Cut(items) => self.take_cut(items, bytes?),
+            Pending::Run(run) => self.take_run(&run, bytes?),
         }
     }
 
@@ -148,7 +161,7 @@ impl Fetch {
             let unit = run.first_unit as usize + usize::from(index - run.first_index);
             let record = &bytes[unit * UNIT_SIZE..(unit + 1) * UNIT_SIZE];
             let mut transfer: Transfer = bytemuck::pod_read_unaligned(record);
-            if content_hash(&transfer) != item.content {
+            if item.content != 0 && content_hash(&transfer) != item.content {
                 let at = run.offset + (unit * UNIT_SIZE) as u64;
                 return Err(Damage(format!("{} at byte {at}: not the transfer that was logged there", run.file)));
             }

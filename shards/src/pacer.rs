@@ -7,8 +7,9 @@
 use crate::execute::message::Message;
 use crate::limits::{BLOCK_UNITS_MAX, EPOCH_BLOCKS_MAX, EPOCH_UNITS_MAX, EPOCHS_AHEAD_MAX, SEAL_DELAY_NS};
 use crate::log::Identity;
-use crate::log::cut::{BlockEntry, Cut, CutSector};
+use crate::log::cut::{BlockEntry, Cut, CutImage, CutSector};
 use crate::place::ShardId;
+use std::collections::VecDeque;
 
 /// What a shard and the pacer tell each other.
 #[derive(Clone, Debug)]
@@ -57,15 +58,25 @@ pub enum Pace {
         /// Remembered ids of the shard.
         ids: u64,
     },
+    /// To a shard, in a replay: forget what was announced and not committed.
+    Discard,
     /// To a shard: the log is replayed, this incarnation's opening cut is durable, requests may come.
     Serve {
         /// This start's number.
         incarnation: u64,
-        /// Whether the cut log has no room for more than what is accepted.
-        log_full: bool,
     },
     /// To a shard: whether the cut log has no room for more than what is accepted.
     LogFull(bool),
+}
+
+impl Pace {
+    /// Whether this is said to the pacer (or by it).
+    pub fn is_for_pacer(&self) -> bool {
+        matches!(
+            self,
+            Self::Pending { .. } | Self::Sealed { .. } | Self::Durable { .. } | Self::Damaged(_) | Self::Executed { .. }
+        )
+    }
 }
 
 impl From<Pace> for Message {
@@ -92,6 +103,8 @@ pub enum Act {
     TellAll(Pace),
     /// Announce this cut to every shard (its blocks are being written) and write it.
     Cut(Cut),
+    /// Announce a cut that was read, for the replay of its blocks.
+    Replay(Box<CutImage>),
 }
 
 #[derive(Debug)]
@@ -146,8 +159,9 @@ pub struct LogEnd {
 }
 
 impl Pacer {
-    /// A pacer that goes on behind `end`. The clock's time is taken over if it is later than the log's.
-    pub fn new(identity: Identity, shards: u16, end: &LogEnd, clock: Clock) -> Self {
+    /// A pacer that goes on behind `end`; `counts` are each shard's accounts and ids. The clock's time is taken over if it is later than the log's.
+    pub fn new(identity: Identity, end: &LogEnd, counts: Vec<(u64, u64)>, clock: Clock) -> Self {
+        let shards = counts.len();
         let time = end.time_end.max(clock.wall_ns);
         Self {
             identity,
@@ -157,9 +171,9 @@ impl Pacer {
             committed: end.epoch,
             time_min: end.time_end,
             time_set: (clock.monotonic_ns, time),
-            pending: vec![0; usize::from(shards)],
-            executed: vec![end.epoch; usize::from(shards)],
-            counts: vec![(0, 0); usize::from(shards)],
+            pending: vec![0; shards],
+            executed: vec![end.epoch; shards],
+            counts,
             first: 0,
             flight: None,
             unsealed_since: None,
@@ -173,9 +187,9 @@ impl Pacer {
         self.incarnation
     }
 
-    /// Newest epoch whose cut slot is prepared.
-    pub fn slots_through(&self) -> u64 {
-        self.slots_through
+    /// Number of the next epoch to close.
+    pub fn next_epoch(&self) -> u64 {
+        self.next
     }
 
     /// Slots of the cut log are prepared through this epoch.
@@ -189,8 +203,10 @@ impl Pacer {
     }
 
     /// Writes the first cut of this incarnation: empty, so that whatever lay behind the log's end can never come back.
-    pub fn open(&mut self, clock: Clock, act: &mut Vec<Act>) {
-        self.close_empty(clock, act);
+    pub fn open(&mut self, clock: Clock, act: &mut VecDeque<Act>) {
+        if self.flight.is_none() && self.slots_left() > 0 {
+            self.close_empty(clock, act);
+        }
     }
 
     /// When [`Pacer::tick`] should be called at the latest, in monotonic nanoseconds.
@@ -202,7 +218,7 @@ impl Pacer {
     }
 
     /// Closes an epoch if it is time for one.
-    pub fn tick(&mut self, clock: Clock, act: &mut Vec<Act>) {
+    pub fn tick(&mut self, clock: Clock, act: &mut VecDeque<Act>) {
         if self.flight.is_some() || self.slots_left() == 0 {
             return;
         }
@@ -217,7 +233,7 @@ impl Pacer {
     }
 
     /// Takes what a shard says.
-    pub fn take(&mut self, from: ShardId, pace: &Pace, clock: Clock, act: &mut Vec<Act>) {
+    pub fn take(&mut self, from: ShardId, pace: &Pace, clock: Clock, act: &mut VecDeque<Act>) {
         match *pace {
             Pace::Pending { units } => self.pending[from.index()] = units,
             Pace::Sealed { epoch, pending } => {
@@ -235,7 +251,7 @@ impl Pacer {
                 self.counts[from.index()] = (accounts, ids);
             }
             Pace::Damaged(_) => unreachable!("blocks are read in a replay only"),
-            Pace::Close { .. } | Pace::Commit { .. } | Pace::Serve { .. } | Pace::LogFull(_) => {
+            Pace::Close { .. } | Pace::Commit { .. } | Pace::Discard | Pace::Serve { .. } | Pace::LogFull(_) => {
                 unreachable!("the pacer tells this, and is not told")
             }
         }
@@ -249,7 +265,7 @@ impl Pacer {
     }
 
     /// The cut of the flight is durable.
-    pub fn cut_is_durable(&mut self, clock: Clock, act: &mut Vec<Act>) {
+    pub fn cut_is_durable(&mut self, clock: Clock, act: &mut VecDeque<Act>) {
         self.flight.as_mut().expect("the cut that was written belongs to the flight").cut_is_durable = true;
         self.commit_if_durable(clock, act);
         self.tick(clock, act);
@@ -273,7 +289,7 @@ impl Pacer {
         time
     }
 
-    fn close(&mut self, clock: Clock, act: &mut Vec<Act>) {
+    fn close(&mut self, clock: Clock, act: &mut VecDeque<Act>) {
         let time = self.epoch_time(clock);
         self.start_flight(time);
         let shards = self.pending.len();
@@ -288,12 +304,12 @@ impl Pacer {
             left -= granted;
             blocks -= usize::from(granted > 0);
             let close = Pace::Close { epoch: self.next, grant: granted as u32 };
-            act.push(Act::Tell(ShardId(shard as u16), close));
+            act.push_back(Act::Tell(ShardId(shard as u16), close));
         }
         self.first = (self.first + 1) % shards;
     }
 
-    fn close_empty(&mut self, clock: Clock, act: &mut Vec<Act>) {
+    fn close_empty(&mut self, clock: Clock, act: &mut VecDeque<Act>) {
         let time = self.epoch_time(clock);
         self.start_flight(time);
         self.flight.as_mut().expect("just started").sealed = self.pending.len() as u16;
@@ -306,7 +322,7 @@ impl Pacer {
         self.flight = Some(Flight { epoch, time, sealed: 0, blocks: 0, durable: 0, cut_is_durable: false });
     }
 
-    fn sealed(&mut self, epoch: u64, act: &mut Vec<Act>) {
+    fn sealed(&mut self, epoch: u64, act: &mut VecDeque<Act>) {
         let flight = self.flight.as_mut().expect("shards seal because the pacer said so");
         assert_eq!(flight.epoch, epoch, "one flush is in flight");
         flight.sealed += 1;
@@ -316,7 +332,7 @@ impl Pacer {
         }
     }
 
-    fn cut(&mut self, act: &mut Vec<Act>) {
+    fn cut(&mut self, act: &mut VecDeque<Act>) {
         let flight = self.flight.as_mut().expect("a cut ends a flight's sealing");
         flight.blocks = self.blocks.len();
         let cut = Cut {
@@ -330,10 +346,10 @@ impl Pacer {
         };
         self.time_min = cut.time + cut.units() as u64 + 1;
         self.next = cut.epoch + 1;
-        act.push(Act::Cut(cut));
+        act.push_back(Act::Cut(cut));
     }
 
-    fn commit_if_durable(&mut self, clock: Clock, act: &mut Vec<Act>) {
+    fn commit_if_durable(&mut self, clock: Clock, act: &mut VecDeque<Act>) {
         let Some(flight) = &self.flight else { return };
         let all_sealed = usize::from(flight.sealed) == self.pending.len();
         if !all_sealed || !flight.cut_is_durable || flight.durable < flight.blocks {
@@ -343,6 +359,6 @@ impl Pacer {
         self.committed = flight.epoch;
         self.unsealed_since = (flight.blocks > 0).then_some(clock.monotonic_ns);
         let (accounts, ids) = self.counts.iter().fold((0, 0), |sum, c| (sum.0 + c.0, sum.1 + c.1));
-        act.push(Act::TellAll(Pace::Commit { epoch: flight.epoch, accounts, ids }));
+        act.push_back(Act::TellAll(Pace::Commit { epoch: flight.epoch, accounts, ids }));
     }
 }

@@ -133,6 +133,16 @@ impl Execution {
         self.phase == Phase::Gap
     }
 
+    /// The epoch after which the state is, if it is after a whole epoch: in the gap, and until the first leg of the next
+    /// epoch is taken.
+    pub fn state_epoch(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Gap => Some(self.plan.number),
+            Phase::Starting => Some(self.plan.number - 1),
+            _ => None,
+        }
+    }
+
     /// Hops that the last epoch took: 0 with one shard, 2 if nothing was held, else 4.
     pub fn hops(&self) -> u8 {
         self.hops

@@ -74,6 +74,11 @@ impl Outcomes {
         self.ranks[usize::from(index)]
     }
 
+    /// The outcomes of `count` events from `first` on.
+    pub fn ranks(&self, first: u16, count: u16) -> &[Rank] {
+        &self.ranks[usize::from(first)..usize::from(first) + usize::from(count)]
+    }
+
     /// For an event whose outcome is [`Rank::EXISTS`]: where the original lies, and whether its content is the same.
     pub fn original(&self, index: u16) -> (Position, bool) {
         let found = self.exists.binary_search_by_key(&index, |(index, _)| *index);

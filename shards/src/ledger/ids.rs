@@ -73,6 +73,13 @@ impl Ids {
         })
     }
 
+    /// Where the transfer with this id lies and the hash of its content, if it was created.
+    pub fn created(&self, hash: u64, id: u128) -> Option<(Position, u64)> {
+        let number = self.index.find(hash, |number| self.entries[number].id == id)?;
+        let entry = &self.entries[number];
+        (entry.content & REFUSED == 0).then_some((entry.position, entry.content))
+    }
+
     /// Remembers a new id as that of a created transfer; returns its number.
     #[inline]
     pub fn consume(&mut self, hash: u64, id: u128, position: Position, content: u64) -> u32 {

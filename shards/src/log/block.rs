@@ -7,6 +7,7 @@
 use super::{Damage, expect};
 use crate::limits::{BLOCK_SIZE_MAX, BLOCK_UNITS_MAX, SECTOR_SIZE, UNIT_SIZE};
 use crate::log::cut::BlockEntry;
+use auriga_wire::Transfer;
 use auriga_wire::frame::{Command, Frame, Header};
 use bytemuck::{Pod, Zeroable};
 use xxhash_rust::xxh3::Xxh3;
@@ -202,6 +203,11 @@ impl Block {
             let body = (unit + 1) * UNIT_SIZE..unit * UNIT_SIZE + header.size as usize;
             ((unit + 1) as u16, command, &self.memory()[body])
         })
+    }
+
+    /// The transfer at a unit.
+    pub fn transfer(&self, unit: usize) -> Transfer {
+        bytemuck::pod_read_unaligned(&self.memory()[unit * UNIT_SIZE..(unit + 1) * UNIT_SIZE])
     }
 
     /// What lies in the log: the used bytes, to the end of their sector.

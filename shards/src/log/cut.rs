@@ -92,6 +92,35 @@ pub struct Cut {
 #[derive(Clone, Copy, Pod, Zeroable)]
 pub struct CutSector(pub [u8; SECTOR_SIZE]);
 
+/// A cut's sector as chunks carry it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct CutImage([u128; SECTOR_SIZE / 16]);
+
+impl Item for CutImage {
+    const KIND: Kind = Kind::Cut;
+}
+
+impl CutImage {
+    /// A copy of a sector.
+    pub fn new(sector: &[u8]) -> Self {
+        bytemuck::pod_read_unaligned(sector)
+    }
+
+    /// The sector's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        bytemuck::bytes_of(self)
+    }
+}
+
+impl CutSector {
+    /// A sector of zeros.
+    pub fn new() -> Box<Self> {
+        bytemuck::allocation::zeroed_box()
+    }
+
+}
+
 impl std::fmt::Debug for CutSector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("CutSector")
@@ -130,6 +159,15 @@ impl Cut {
     /// Reads a sector that holds a cut of this directory; also returns its checksum. Whether it continues the cut
     /// before is [`super::recover`]'s question.
     pub fn decode(identity: &Identity, sector: &[u8]) -> Result<(Self, u128), Damage> {
+        Self::decode_into(identity, sector, Vec::new())
+    }
+
+    /// [`Cut::decode`] with memory for the blocks.
+    pub fn decode_into(
+        identity: &Identity,
+        sector: &[u8],
+        mut blocks: Vec<BlockEntry>,
+    ) -> Result<(Self, u128), Damage> {
         let header: CutHeader = bytemuck::pod_read_unaligned(&sector[..HEADER_SIZE]);
         expect("cut magic", header.magic, MAGIC)?;
         expect("checksum of the cut", xxhash_rust::xxh3::xxh3_128(&sector[16..SECTOR_SIZE]), header.checksum)?;
@@ -141,7 +179,9 @@ impl Cut {
         if count > EPOCH_BLOCKS_MAX {
             return Err(Damage(format!("blocks of the cut: found {count}, expected at most {EPOCH_BLOCKS_MAX}")));
         }
-        let entries = &sector[HEADER_SIZE..HEADER_SIZE + count * size_of::<BlockEntry>()];
+        let entries = sector[HEADER_SIZE..].chunks_exact(size_of::<BlockEntry>()).take(count);
+        blocks.clear();
+        blocks.extend(entries.map(bytemuck::pod_read_unaligned::<BlockEntry>));
         let cut = Self {
             epoch: header.epoch,
             time: header.time,
@@ -149,7 +189,7 @@ impl Cut {
             previous: header.previous,
             committed_through: header.committed_through,
             horizon: header.horizon,
-            blocks: bytemuck::allocation::pod_collect_to_vec(entries),
+            blocks,
         };
         cut.check_blocks()?;
         Ok((cut, header.checksum))

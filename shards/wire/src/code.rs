@@ -142,6 +142,7 @@ codes! {
         ShuttingDown = 1112, "shutting_down", "the server is stopping";
         NotReady = 1113, "not_ready", "the server is still recovering";
         NoSuchShard = 1114, "no_such_shard", "the request names a shard that this server does not run";
+        DamagedData = 1115, "damaged_data", "bytes of the log that the answer needs are damaged";
     }
 }
 

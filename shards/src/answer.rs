@@ -1,0 +1,425 @@
+//! Answers that need other shards or the log: look-ups, the status, histograms, and creations whose refusal has to be
+//! read from the log (`exists_with_different_*`). Both sides are here: asking for a connection, and being asked.
+
+use crate::arrival::{Batch, ConnectionId};
+use crate::chunk::Chunk;
+use crate::execute::Execution;
+use crate::execute::mail::Sorter;
+use crate::fetch::Fetch;
+use crate::ledger::Ledger;
+use crate::ledger::rules::compare_transfers;
+use crate::limits::QUERIES_MAX;
+use crate::log::{Damage, Identity};
+use crate::place::ShardId;
+use crate::query::{Counters, Found, Located, QueryMessage, Wanted, What};
+use crate::reply::Results;
+use crate::step::{Output, Outputs};
+use auriga_wire::frame::{Command, Header};
+use auriga_wire::{FaultCode, Fault, Refusal, Transfer};
+
+/// Something that is under way for a connection.
+#[derive(Debug)]
+struct Job {
+    caller: ConnectionId,
+    header: Header,
+    /// Shards that have not answered yet.
+    waiting: usize,
+    work: Work,
+    fetch: Option<Fetch>,
+}
+
+#[derive(Debug)]
+enum Work {
+    Accounts(Vec<Found>),
+    Transfers(Vec<Located>),
+    Status(Box<Counters>, bool),
+    Histograms,
+    /// A creation whose duplicates are compared with what was logged: refusals so far, retries by index in the request.
+    Creation { first: u64, times: (u64, u64), refusals: Vec<Refusal>, retries: Vec<(u32, Transfer)> },
+}
+
+/// A question of another shard (or of this one) that waits for the gap after its epoch.
+#[derive(Debug)]
+struct Asked {
+    from: ShardId,
+    query: u32,
+    what: What,
+    epoch: u64,
+    chunks_missing: u32,
+    wanted: Vec<Chunk>,
+}
+
+/// What the answers need of their shard.
+pub struct Desk<'a> {
+    /// The state, in a gap, and the way out.
+    pub execution: &'a mut Execution,
+    /// The shard's own part of the status.
+    pub counters: Counters,
+    /// Encoded histograms, made when asked for.
+    pub histograms: &'a mut dyn FnMut() -> Vec<u8>,
+    /// Completes a status from the sum of all shards' counters; returns the encoded report.
+    pub status: &'a mut dyn FnMut(&Counters, bool) -> Vec<u8>,
+    /// The way out.
+    pub out: &'a mut Outputs,
+}
+
+/// The answers under way at one shard.
+#[derive(Debug)]
+pub struct Answers {
+    identity: Identity,
+    jobs: Vec<Option<Job>>,
+    queries: usize,
+    asked: Vec<Asked>,
+}
+
+impl Answers {
+    /// Nothing under way.
+    pub fn new(identity: Identity) -> Self {
+        Self { identity, jobs: Vec::new(), queries: 0, asked: Vec::new() }
+    }
+
+    /// Whether another look-up can be started.
+    pub fn has_room(&self) -> bool {
+        self.queries < QUERIES_MAX
+    }
+
+    fn add(&mut self, job: Job) -> usize {
+        match self.jobs.iter().position(Option::is_none) {
+            Some(free) => {
+                self.jobs[free] = Some(job);
+                free
+            }
+            None => {
+                self.jobs.push(Some(job));
+                self.jobs.len() - 1
+            }
+        }
+    }
+
+    /// Starts a look-up. It will see every epoch through `epoch`.
+    pub fn start(&mut self, caller: ConnectionId, command: Command, header: Header, body: &[u8], epoch: u64, desk: &mut Desk<'_>) {
+        let shards = desk.execution.ledger.placement.shards();
+        let work = match command {
+            Command::LookupAccounts => Work::Accounts(Vec::new()),
+            Command::LookupTransfers => Work::Transfers(Vec::new()),
+            Command::Status => Work::Status(Box::default(), body[0] == 1),
+            _ => Work::Histograms,
+        };
+        let what = match &work {
+            Work::Accounts(_) => What::Accounts,
+            Work::Transfers(_) => What::Transfers,
+            Work::Status(_, digest) => What::Counters { digest: *digest },
+            _ => What::Histograms,
+        };
+        let shard: u32 = bytemuck::pod_read_unaligned(&body[..4]);
+        if what == What::Histograms && shard >= u32::from(shards) {
+            let message = format!("found shard {shard}, expected 0 to {}", shards - 1);
+            let fault = Fault::new(FaultCode::NoSuchShard, message);
+            return desk.out.refuse(caller, &header, self.identity.cluster, &fault);
+        }
+        let query = self.add(Job { caller, header, waiting: 0, work, fetch: None }) as u32;
+        self.queries += 1;
+        let mut chunks = sort_ids(what, body, query, desk.execution);
+        for to in desk.execution.ledger.placement.all() {
+            let chunks = std::mem::take(&mut chunks[to.index()]);
+            let asked = match what {
+                What::Accounts | What::Transfers => !chunks.is_empty(),
+                What::Counters { .. } => true,
+                What::Histograms => u32::from(to.0) == shard,
+            };
+            if asked {
+                self.jobs[query as usize].as_mut().expect("added above").waiting += 1;
+                self.ask(to, Asked { from: desk.execution.mail.shard(), query, what, epoch, chunks_missing: 0, wanted: chunks }, desk);
+            }
+        }
+        self.answer_ready(desk);
+    }
+
+    fn ask(&mut self, to: ShardId, asked: Asked, desk: &mut Desk<'_>) {
+        let mail = &mut desk.execution.mail;
+        if to == mail.shard() {
+            self.asked.push(asked);
+            return;
+        }
+        let Asked { query, what, epoch, wanted, .. } = asked;
+        mail.send(to, QueryMessage::Ask { query, what, epoch, chunks: wanted.len() as u32 }.into());
+        for chunk in wanted {
+            mail.send_chunk(to, chunk);
+        }
+    }
+
+    /// Takes a message of another shard.
+    pub fn take(&mut self, from: ShardId, message: QueryMessage, desk: &mut Desk<'_>) {
+        match message {
+            QueryMessage::Ask { query, what, epoch, chunks } => {
+                self.asked.push(Asked { from, query, what, epoch, chunks_missing: chunks, wanted: Vec::new() });
+                self.answer_ready(desk);
+            }
+            QueryMessage::Answered { query } => self.shard_answered(query, desk),
+            QueryMessage::Counters(query, counters) => self.add_counters(query, &counters, desk),
+            QueryMessage::Histograms(query, bytes) => self.take_histograms(query, &bytes, desk),
+        }
+    }
+
+    /// Takes ids that another shard looks up.
+    pub fn take_wanted(&mut self, from: ShardId, chunk: Chunk, desk: &mut Desk<'_>) {
+        let query = chunk.step();
+        let asked = self.asked.iter_mut().find(|a| a.from == from && u64::from(a.query) == query);
+        let asked = asked.expect("ids follow their question");
+        asked.wanted.push(chunk);
+        asked.chunks_missing -= 1;
+        self.answer_ready(desk);
+    }
+
+    /// Takes what another shard found.
+    pub fn take_found(&mut self, chunk: Chunk, desk: &mut Desk<'_>) {
+        let job = self.jobs[chunk.step() as usize].as_mut().expect("answers come to their question");
+        match &mut job.work {
+            Work::Accounts(found) => found.extend_from_slice(chunk.items()),
+            Work::Transfers(located) => located.extend_from_slice(chunk.items()),
+            _ => unreachable!("a status has no ids"),
+        }
+        desk.execution.mail.recycle(chunk);
+    }
+
+    /// Whether [`Answers::answer_ready`] has something to do.
+    pub fn is_ready(&self, execution: &Execution) -> bool {
+        let state = execution.state_epoch();
+        state.is_some_and(|state| self.asked.iter().any(|asked| asked.epoch <= state && asked.chunks_missing == 0))
+    }
+
+    /// Answers every question whose epoch the state has reached. To be called in every gap, before the next epoch begins.
+    pub fn answer_ready(&mut self, desk: &mut Desk<'_>) {
+        let Some(state) = desk.execution.state_epoch() else { return };
+        while let Some(ready) = self.asked.iter().position(|a| a.epoch <= state && a.chunks_missing == 0) {
+            let asked = self.asked.swap_remove(ready);
+            match asked.what {
+                What::Accounts | What::Transfers => self.answer_ids(asked, desk),
+                What::Counters { digest } => self.answer_counters(&asked, digest, desk),
+                What::Histograms => {
+                    let bytes = (desk.histograms)();
+                    if asked.from == desk.execution.mail.shard() {
+                        self.take_histograms(asked.query, &bytes, desk);
+                    } else {
+                        desk.execution.mail.send(asked.from, QueryMessage::Histograms(asked.query, bytes).into());
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer_ids(&mut self, asked: Asked, desk: &mut Desk<'_>) {
+        let execution = &mut *desk.execution;
+        let shards = execution.ledger.placement.shards();
+        let own = asked.from == execution.mail.shard();
+        let (mut accounts, mut transfers) = (Sorter::new(shards), Sorter::new(shards));
+        for wanted in asked.wanted.iter().flat_map(|chunk| chunk.items::<Wanted>()) {
+            let found = find(wanted, asked.what, &execution.ledger);
+            let step = u64::from(asked.query);
+            match found {
+                None => {}
+                Some(Answer::Account(found)) if own => self.own_job(&asked).add_account(found),
+                Some(Answer::Transfer(located)) if own => self.own_job(&asked).add_transfer(located),
+                Some(Answer::Account(found)) => accounts.push(&mut execution.mail, step, asked.from, found),
+                Some(Answer::Transfer(located)) => transfers.push(&mut execution.mail, step, asked.from, located),
+            }
+        }
+        accounts.flush(&mut execution.mail);
+        transfers.flush(&mut execution.mail);
+        for chunk in asked.wanted {
+            execution.mail.recycle(chunk);
+        }
+        if own {
+            self.shard_answered(asked.query, desk);
+        } else {
+            execution.mail.send(asked.from, QueryMessage::Answered { query: asked.query }.into());
+        }
+    }
+
+    fn own_job(&mut self, asked: &Asked) -> &mut Work {
+        &mut self.jobs[asked.query as usize].as_mut().expect("a question's job is there until it is answered").work
+    }
+
+    fn answer_counters(&mut self, asked: &Asked, digest: bool, desk: &mut Desk<'_>) {
+        let mut counters = desk.counters;
+        if digest {
+            counters.digest = desk.execution.ledger.digest();
+        }
+        if asked.from == desk.execution.mail.shard() {
+            self.add_counters(asked.query, &counters, desk);
+        } else {
+            desk.execution.mail.send(asked.from, QueryMessage::Counters(asked.query, Box::new(counters)).into());
+        }
+    }
+
+    fn add_counters(&mut self, query: u32, counters: &Counters, desk: &mut Desk<'_>) {
+        let job = self.jobs[query as usize].as_mut().expect("answers come to their question");
+        let Work::Status(sum, _) = &mut job.work else { unreachable!("counters answer a status") };
+        sum.accounts += counters.accounts;
+        sum.ids += counters.ids;
+        sum.transfers_created += counters.transfers_created;
+        sum.transfers_refused += counters.transfers_refused;
+        sum.bytes_logged += counters.bytes_logged;
+        sum.flushes += counters.flushes;
+        sum.digest = sum.digest.wrapping_add(counters.digest);
+        self.shard_answered(query, desk);
+    }
+
+    fn take_histograms(&mut self, query: u32, bytes: &[u8], desk: &mut Desk<'_>) {
+        let job = self.finish(query as usize);
+        self.reply(&job, 0, bytes, desk);
+    }
+
+    fn shard_answered(&mut self, query: u32, desk: &mut Desk<'_>) {
+        let job = self.jobs[query as usize].as_mut().expect("answers come to their question");
+        job.waiting -= 1;
+        if job.waiting > 0 {
+            return;
+        }
+        match &mut job.work {
+            Work::Transfers(located) => {
+                job.fetch = Some(Fetch::new(self.identity, std::mem::take(located)));
+                self.go_on(query as usize, desk);
+            }
+            _ => self.complete(query as usize, desk),
+        }
+    }
+
+    /// Replies to a creation once its duplicates were compared with what lies in the log.
+    pub fn compare(
+        &mut self,
+        batch: &Batch,
+        first: u64,
+        executed_ns: u64,
+        results: Results,
+        desk: &mut Desk<'_>,
+    ) {
+        let (located, retries): (Vec<_>, Vec<_>) =
+            results.duplicates.into_iter().map(|(located, retry)| (located, (located.index as u32, retry))).unzip();
+        let times = (batch.arrived_ns, executed_ns);
+        let work = Work::Creation { first, times, refusals: results.refusals, retries };
+        let fetch = Some(Fetch::new(self.identity, located));
+        let job = self.add(Job { caller: batch.caller, header: batch.header, waiting: 0, work, fetch });
+        self.queries += 1;
+        self.go_on(job, desk);
+    }
+
+    /// Takes a part of the log that a job has read.
+    pub fn take_read(&mut self, job: usize, slot: usize, result: Result<&[u8], String>, desk: &mut Desk<'_>) {
+        let Some(waiting) = self.jobs.get_mut(job).and_then(Option::as_mut) else { return };
+        let fetch = waiting.fetch.as_mut().expect("only a fetch reads");
+        let Err(damage) = fetch.take(slot, result.map_err(Damage)) else { return self.go_on(job, desk) };
+        if !fetch.fail() {
+            return;
+        }
+        desk.out.push(Output::DamageFound(damage.0.clone()));
+        let job = self.finish(job);
+        let fault = Fault::new(FaultCode::DamagedData, format!("{damage}. Run `auriga inspect` on the directory"));
+        desk.out.refuse(job.caller, &job.header, self.identity.cluster, &fault);
+    }
+
+    fn go_on(&mut self, job: usize, desk: &mut Desk<'_>) {
+        let fetch = self.jobs[job].as_mut().and_then(|j| j.fetch.as_mut()).expect("only a fetch goes on");
+        while let Some(read) = fetch.next_read() {
+            desk.out.push(Output::ReadLog { job, read });
+        }
+        if fetch.is_done() {
+            self.complete(job, desk);
+        }
+    }
+
+    fn finish(&mut self, job: usize) -> Job {
+        self.queries -= 1;
+        self.jobs[job].take().expect("a job ends once")
+    }
+
+    fn complete(&mut self, job: usize, desk: &mut Desk<'_>) {
+        let mut job = self.finish(job);
+        let mut fetched = job.fetch.take().map(Fetch::into_found).unwrap_or_default();
+        fetched.sort_unstable_by_key(|(index, _)| *index);
+        let time = desk.execution.plan().time;
+        match std::mem::replace(&mut job.work, Work::Histograms) {
+            Work::Accounts(mut found) => {
+                found.sort_unstable_by_key(|f| f.index);
+                let body: Vec<_> = found.into_iter().map(|f| f.account).collect();
+                self.reply(&job, time, bytemuck::cast_slice(&body), desk);
+            }
+            Work::Transfers(_) => {
+                let body: Vec<_> = fetched.into_iter().map(|(_, transfer)| transfer).collect();
+                self.reply(&job, time, bytemuck::cast_slice(&body), desk);
+            }
+            Work::Status(counters, digest) => {
+                let body = (desk.status)(&counters, digest);
+                self.reply(&job, time, &body, desk);
+            }
+            Work::Histograms => unreachable!("histograms come whole"),
+            Work::Creation { first, times, mut refusals, retries } => {
+                for (index, retry) in retries {
+                    let found = fetched.binary_search_by_key(&u64::from(index), |(index, _)| *index);
+                    let (_, original) = fetched[found.expect("every original was fetched")];
+                    let code = compare_transfers(&retry, &original).number();
+                    refusals.push(Refusal { index, code, ..Refusal::default() });
+                }
+                refusals.sort_unstable_by_key(|r| r.index);
+                let (header, cluster) = (job.header, self.identity.cluster);
+                desk.out.reply(job.caller, |size| Header::reply(&header, 0, first, cluster, size), Some(times), |body| {
+                    body.extend_from_slice(bytemuck::cast_slice(&refusals));
+                });
+            }
+        }
+    }
+
+    fn reply(&self, job: &Job, timestamp: u64, bytes: &[u8], desk: &mut Desk<'_>) {
+        let (header, cluster) = (job.header, self.identity.cluster);
+        desk.out.reply(job.caller, |size| Header::reply(&header, 0, timestamp, cluster, size), None, |body| {
+            body.extend_from_slice(bytes);
+        });
+    }
+}
+
+/// Deals the ids of a look-up out to chunks by shard.
+fn sort_ids(what: What, body: &[u8], query: u32, execution: &mut Execution) -> Vec<Vec<Chunk>> {
+    let placement = execution.ledger.placement;
+    let mut chunks: Vec<Vec<Chunk>> = placement.all().map(|_| Vec::new()).collect();
+    if !matches!(what, What::Accounts | What::Transfers) {
+        return chunks;
+    }
+    for (index, id) in body.chunks_exact(16).map(bytemuck::pod_read_unaligned::<u128>).enumerate() {
+        let to = &mut chunks[placement.owner(placement.hash(id)).index()];
+        let wanted = Wanted { id, index: index as u64, pad: 0 };
+        if !to.last_mut().is_some_and(|chunk| chunk.push(wanted)) {
+            let mut chunk = execution.mail.take::<Wanted>(u64::from(query));
+            assert!(chunk.push(wanted), "an empty chunk has room");
+            to.push(chunk);
+        }
+    }
+    chunks
+}
+
+enum Answer {
+    Account(Found),
+    Transfer(Located),
+}
+
+fn find(wanted: &Wanted, what: What, ledger: &Ledger) -> Option<Answer> {
+    let hash = ledger.placement.hash(wanted.id);
+    let index = wanted.index;
+    if what == What::Accounts {
+        let slot = ledger.accounts.find(hash, wanted.id)?;
+        return Some(Answer::Account(Found { account: ledger.accounts.record(slot), index, pad: 0 }));
+    }
+    let (position, content) = ledger.ids.created(hash, wanted.id)?;
+    Some(Answer::Transfer(Located { position: position.0, content, index, pad: 0 }))
+}
+
+impl Work {
+    fn add_account(&mut self, found: Found) {
+        let Self::Accounts(all) = self else { unreachable!("accounts answer a look-up of accounts") };
+        all.push(found);
+    }
+
+    fn add_transfer(&mut self, located: Located) {
+        let Self::Transfers(all) = self else { unreachable!("places answer a look-up of transfers") };
+        all.push(located);
+    }
+}

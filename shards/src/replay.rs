@@ -1,0 +1,159 @@
+//! The replay of the log at a start, as shard 0 leads it: cuts are read and announced, every shard reads and checks its
+//! streams' blocks, and what all have found good is committed as on the day it was logged.
+
+use crate::limits::{REPLAY_AHEAD, SECTOR_SIZE};
+use crate::log::Identity;
+use crate::log::cut::{Cut, CutImage};
+use crate::log::recover::{BlockDamage, Dropped, Hole, Recovery};
+use crate::pacer::{Act, LogEnd, Pace};
+use crate::place::{Placement, ShardId, StreamId};
+use crate::step::{Output, Outputs};
+use std::collections::VecDeque;
+
+/// Cuts that are kept read ahead.
+const CUTS_AHEAD: usize = 64;
+
+/// An epoch whose blocks the shards are reading.
+#[derive(Debug)]
+struct Announced {
+    epoch: u64,
+    /// Shards that have not answered.
+    missing: usize,
+    damage: Option<BlockDamage>,
+    before: LogEnd,
+}
+
+/// How the replay ended.
+pub type End = Result<(LogEnd, Option<Dropped>), Box<Hole>>;
+
+/// The replay under way.
+#[derive(Debug)]
+pub struct Replay {
+    recovery: Recovery,
+    placement: Placement,
+    cuts: VecDeque<(Cut, Box<CutImage>, LogEnd)>,
+    next_slot: u64,
+    reading: bool,
+    exhausted: bool,
+    announced: VecDeque<Announced>,
+    stopped: bool,
+    executed: Vec<u64>,
+    counts: Vec<(u64, u64)>,
+}
+
+impl Replay {
+    /// A replay from the first epoch.
+    pub fn new(identity: Identity, placement: Placement) -> Self {
+        let shards = usize::from(placement.shards());
+        Self {
+            recovery: Recovery::new(identity),
+            placement,
+            cuts: VecDeque::new(),
+            next_slot: 1,
+            reading: false,
+            exhausted: false,
+            announced: VecDeque::new(),
+            stopped: false,
+            executed: vec![0; shards],
+            counts: vec![(0, 0); shards],
+        }
+    }
+
+    /// By shard: its accounts and ids.
+    pub fn counts(&self) -> Vec<(u64, u64)> {
+        self.counts.clone()
+    }
+
+    /// Takes slots that were read.
+    pub fn take_cuts(&mut self, first: u64, bytes: &[u8], end: bool) {
+        assert_eq!(first, self.next_slot, "slots are read in order");
+        self.reading = false;
+        self.exhausted |= end;
+        for sector in bytes.chunks_exact(SECTOR_SIZE) {
+            let before = self.recovery.end();
+            if let Some(cut) = self.recovery.take(self.next_slot, sector)
+                && !self.stopped
+            {
+                self.cuts.push_back((cut, Box::new(CutImage::new(sector)), before));
+            }
+            self.next_slot += 1;
+        }
+    }
+
+    /// Takes what a shard says.
+    pub fn take(&mut self, from: ShardId, pace: &Pace) {
+        match pace {
+            Pace::Durable { epoch } => self.answered(*epoch, None),
+            Pace::Damaged(damage) => self.answered(damage.epoch, Some((**damage).clone())),
+            Pace::Executed { epoch, accounts, ids } => {
+                self.executed[from.index()] = *epoch;
+                self.counts[from.index()] = (*accounts, *ids);
+            }
+            other => unreachable!("{other:?} has no place in a replay"),
+        }
+    }
+
+    fn answered(&mut self, epoch: u64, damage: Option<BlockDamage>) {
+        let announced = self.announced.iter_mut().find(|a| a.epoch == epoch);
+        let announced = announced.expect("shards answer what was announced");
+        announced.missing -= 1;
+        if damage.is_some() {
+            announced.damage = damage;
+        }
+    }
+
+    /// Goes on as far as possible. Returns the end when it is reached.
+    pub fn advance(&mut self, act: &mut VecDeque<Act>, out: &mut Outputs) -> Option<End> {
+        self.commit(act);
+        while !self.stopped && (self.announced.len() as u64) < REPLAY_AHEAD {
+            let Some((cut, image, before)) = self.cuts.pop_front() else { break };
+            self.announced.push_back(Announced {
+                epoch: cut.epoch,
+                missing: self.owners(&cut),
+                damage: None,
+                before,
+            });
+            act.push_back(Act::Replay(image));
+            self.commit(act);
+        }
+        if !self.reading && !self.exhausted && (self.stopped || self.cuts.len() < CUTS_AHEAD) {
+            self.reading = true;
+            out.push(Output::ReadCuts { first: self.next_slot });
+        }
+        if !self.exhausted || self.reading {
+            return None;
+        }
+        if self.stopped {
+            let bad = self.announced.front().expect("the damaged epoch stays in front");
+            let damage = bad.damage.clone().expect("a replay stops at damage");
+            let done = self.all_executed(bad.before.epoch);
+            return done.then(|| self.recovery.finish(Some((damage, bad.before))));
+        }
+        let done = self.cuts.is_empty() && self.announced.is_empty();
+        (done && self.all_executed(self.recovery.end().epoch)).then(|| self.recovery.finish(None))
+    }
+
+    fn all_executed(&self, epoch: u64) -> bool {
+        self.executed.iter().all(|executed| *executed == epoch)
+    }
+
+    fn commit(&mut self, act: &mut VecDeque<Act>) {
+        while !self.stopped && self.announced.front().is_some_and(|front| front.missing == 0) {
+            if self.announced[0].damage.is_some() {
+                self.stopped = true;
+                self.cuts.clear();
+                return;
+            }
+            let epoch = self.announced.pop_front().expect("looked at above").epoch;
+            act.push_back(Act::TellAll(Pace::Commit { epoch, accounts: 0, ids: 0 }));
+        }
+    }
+
+    /// Shards that have blocks of the epoch to read.
+    fn owners(&self, cut: &Cut) -> usize {
+        let mut owners: Vec<_> =
+            cut.blocks.iter().map(|block| self.placement.stream_owner(StreamId(block.stream))).collect();
+        owners.dedup();
+        owners.len()
+    }
+}

@@ -1,0 +1,53 @@
+//! Replies to creations: what the epoch's outcomes say of each request that arrived here. No further hop.
+
+use crate::arrival::Batch;
+use crate::execute::outcome::Outcomes;
+use crate::ledger::rules::Rank;
+use crate::log::block::Block;
+use crate::query::Located;
+use auriga_wire::frame::Command;
+use auriga_wire::{Refusal, Transfer, TransferCode};
+
+/// What became of a request's events.
+#[derive(Debug, Default)]
+pub struct Results {
+    /// Events that were not created, by index.
+    pub refusals: Vec<Refusal>,
+    /// Retries with another content: the place of the original, and the retry. Their code has to be read from the log.
+    pub duplicates: Vec<(Located, Transfer)>,
+}
+
+impl Results {
+    /// Forgets the request before.
+    pub fn clear(&mut self) {
+        self.refusals.clear();
+        self.duplicates.clear();
+    }
+
+    /// Collects the results of a batch whose block's first index in the epoch is `base`.
+    pub fn collect(&mut self, batch: &Batch, base: u16, block: &Block, outcomes: &Outcomes) {
+        let first = base + batch.first_unit;
+        let accounts = batch.header.command == Command::CreateAccounts as u16;
+        for (i, rank) in outcomes.ranks(first, batch.count).iter().enumerate() {
+            if *rank == Rank::CREATED {
+                continue;
+            }
+            let index = i as u32;
+            let code = if accounts {
+                rank.account_code().expect("a refusal has a code").number()
+            } else if *rank == Rank::EXISTS {
+                let (original, same) = outcomes.original(first + i as u16);
+                if !same {
+                    let retry = block.transfer(usize::from(batch.first_unit) + i);
+                    let located = Located { position: original.0, content: 0, index: u64::from(index), pad: 0 };
+                    self.duplicates.push((located, retry));
+                    continue;
+                }
+                TransferCode::Exists.number()
+            } else {
+                rank.transfer_code().expect("a refusal has a code").number()
+            };
+            self.refusals.push(Refusal { index, code, ..Refusal::default() });
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! The shard: the one place where arrival, log, execution, answers and (on shard 0) the pacer meet.
+//!
+//! [`Shard::step`] takes one input and appends outputs; it does no I/O, reads no clock and never waits. It runs on
+//! the executor of its core, which owns it.
+
+use crate::answer::{Answers, Desk};
+use crate::arrival::{Arrivals, ConnectionId, Filled};
+use crate::chunk::Kind;
+use crate::commit::{Coming, Commits};
+use crate::execute::Execution;
+use crate::execute::epoch::OwnBlock;
+use crate::execute::message::Message;
+use crate::histograms::{Histograms, Stage};
+use crate::lead::Lead;
+use crate::limits::{Limits, SECTOR_SIZE};
+use crate::log::Identity;
+use crate::log::block::Block;
+use crate::log::cut::{BlockEntry, CutImage};
+use crate::pacer::{Act, Clock, Pace};
+use crate::place::{Placement, ShardId};
+use crate::query::Counters;
+use crate::reply::Results;
+use crate::step::{Input, Output, Outputs};
+use auriga_wire::frame::{Command, Header};
+use auriga_wire::report::Status;
+use auriga_wire::{Fault, FaultCode, Frame};
+
+/// What a shard is told when it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Its number.
+    pub shard: ShardId,
+    /// Which shard owns what.
+    pub placement: Placement,
+    /// Of the data directory.
+    pub identity: Identity,
+    /// Bounds on accounts and ids.
+    pub limits: Limits,
+    /// The CPU that it runs on, for reports.
+    pub cpu: u32,
+    /// Take the clock as it is, however far it is from the log's time.
+    pub accept_clock: bool,
+}
+
+/// Completes a status with what only the server knows.
+pub type StatusHook = Box<dyn Fn(&mut Status)>;
+
+/// One core's part of the ledger and its log.
+pub struct Shard {
+    config: Config,
+    execution: Execution,
+    arrivals: Arrivals,
+    commits: Commits,
+    answers: Answers,
+    /// Latencies of the requests that arrived here.
+    pub histograms: Histograms,
+    counters: Counters,
+    lead: Option<Lead>,
+    running: Option<Coming>,
+    /// Start number while serving; 0 while the log is replayed.
+    incarnation: u64,
+    /// Newest epoch that this shard knows to be closed.
+    closed: u64,
+    /// Units of the front block as the pacer knows them.
+    reported: u32,
+    accounts_in_all: u64,
+    ids_in_all: u64,
+    log_full: bool,
+    storage_full: bool,
+    deferred: bool,
+    /// Number and time of the newest epoch with a block, for the digest.
+    newest: (u64, u64),
+    status_hook: StatusHook,
+    results: Results,
+}
+
+impl Shard {
+    /// An empty shard. Allocates its pools: call it on the core that will own them.
+    pub fn new(config: Config, status_hook: StatusHook) -> Self {
+        let Config { shard, placement, identity, .. } = config;
+        Self {
+            config,
+            execution: Execution::new(shard, placement),
+            arrivals: Arrivals::new(),
+            commits: Commits::new(identity, shard, placement),
+            answers: Answers::new(identity),
+            histograms: Histograms::new(),
+            counters: Counters::default(),
+            lead: (shard == ShardId(0)).then(|| Lead::new(identity, placement, config.accept_clock)),
+            running: None,
+            incarnation: 0,
+            closed: 0,
+            reported: 0,
+            accounts_in_all: 0,
+            ids_in_all: 0,
+            log_full: false,
+            storage_full: false,
+            deferred: false,
+            newest: (0, 0),
+            status_hook,
+            results: Results::default(),
+        }
+    }
+
+    /// Whether a message from `from` on the route lane can be taken now.
+    pub fn wants_route(&self, from: ShardId) -> bool {
+        self.execution.wants_route(from)
+    }
+
+    /// When [`Input::Tick`] is due at the latest, monotonic nanoseconds.
+    pub fn deadline(&self) -> Option<u64> {
+        self.lead.as_ref().and_then(Lead::deadline)
+    }
+
+    /// The execution, for the tests that look at the state.
+    pub fn execution(&self) -> &Execution {
+        &self.execution
+    }
+
+    /// Takes one input. Outputs are appended; messages to other shards are in `out.outgoing`.
+    pub fn step(&mut self, clock: Clock, input: Input<'_>, out: &mut Outputs) {
+        match input {
+            Input::Tick => {
+                if let Some(lead) = &mut self.lead {
+                    lead.tick(clock, out);
+                }
+            }
+            Input::Recover => self.lead().recover(clock, out),
+            Input::CutsRead { first, bytes, end } => self.lead().take_cuts(first, bytes, end, clock, out),
+            Input::CutWritten(sector) => {
+                self.counters.bytes_logged += SECTOR_SIZE as u64;
+                self.counters.flushes += 1;
+                self.lead().cut_written(sector, clock);
+            }
+            Input::CutsPrepared { through } => self.lead().cuts_prepared(through, clock),
+            Input::StorageFull(full) => {
+                self.storage_full = full;
+                self.make_room(out);
+                if let Some(lead) = &mut self.lead {
+                    lead.storage_full(full);
+                }
+            }
+            Input::Request(caller, frame) => self.request(clock, caller, &frame, out),
+            Input::Message(from, message) => self.message(clock, from, message, out),
+            Input::BlockWritten(block) => {
+                self.counters.bytes_logged += block.bytes().len() as u64;
+                let epoch = self.commits.written(block);
+                self.tell_pacer(clock, Pace::Durable { epoch }, out);
+            }
+            Input::BlockRead { epoch, entry, block, failure } => {
+                match self.commits.read(epoch, entry, block, failure) {
+                    Some(Ok(())) => self.tell_pacer(clock, Pace::Durable { epoch }, out),
+                    Some(Err(damage)) => self.tell_pacer(clock, Pace::Damaged(Box::new(damage)), out),
+                    None => {}
+                }
+            }
+            Input::LogRead { job, slot, result } => {
+                self.answer(out, |answers, desk| answers.take_read(job, slot, result, desk));
+            }
+            Input::StreamPrepared { through } => {
+                self.commits.prepared(through);
+                self.make_room(out);
+            }
+        }
+        self.go_on(clock, out);
+        out.outgoing.append(&mut self.execution.mail.outgoing);
+    }
+
+    fn request(&mut self, clock: Clock, caller: ConnectionId, frame: &Frame<'_>, out: &mut Outputs) {
+        let command = Command::from_number(frame.header.command).expect("frames are checked before they come here");
+        let cluster = self.config.identity.cluster;
+        if frame.header.cluster != 0 && frame.header.cluster != cluster {
+            let message = format!("this is cluster {cluster}, the request is for {}", frame.header.cluster);
+            return out.refuse(caller, &frame.header, cluster, &Fault::new(FaultCode::WrongCluster, message));
+        }
+        if self.incarnation == 0 {
+            let fault = Fault::new(FaultCode::NotReady, "the log is being replayed: try again in a moment");
+            return out.refuse(caller, &frame.header, cluster, &fault);
+        }
+        if !command.writes() {
+            if !self.answers.has_room() {
+                return self.defer(caller, out);
+            }
+            let epoch = self.closed;
+            let (header, body) = (frame.header, frame.body());
+            return self.answer(out, |answers, desk| answers.start(caller, command, header, body, epoch, desk));
+        }
+        if let Some(fault) = self.refuse_batch(command) {
+            return out.refuse(caller, &frame.header, cluster, &fault);
+        }
+        let room = self.commits.has_room(self.arrivals.log_bytes() + frame.bytes().len() as u64);
+        if !room && self.storage_full {
+            return out.refuse(caller, &frame.header, cluster, &log_full());
+        }
+        if !room || !self.arrivals.push(caller, frame, clock.monotonic_ns) {
+            return self.defer(caller, out);
+        }
+        if self.reported == 0 {
+            self.reported = self.arrivals.front_units();
+            self.tell_pacer(clock, Pace::Pending { units: self.reported }, out);
+        }
+    }
+
+    /// Why no batch of this kind is taken now.
+    fn refuse_batch(&self, command: Command) -> Option<Fault> {
+        if self.log_full {
+            return Some(log_full());
+        }
+        let (what, found, max) = match command {
+            Command::CreateAccounts => ("accounts", self.accounts_in_all, self.config.limits.accounts_max),
+            _ => ("transfer ids", self.ids_in_all, self.config.limits.ids_max),
+        };
+        (found >= max).then(|| {
+            let message = format!("the ledger holds {found} {what}, the limit is {max}: start with a higher limit");
+            Fault::new(FaultCode::LimitReached, message)
+        })
+    }
+
+    fn defer(&mut self, caller: ConnectionId, out: &mut Outputs) {
+        self.deferred = true;
+        out.push(Output::Deferred(caller));
+    }
+
+    fn make_room(&mut self, out: &mut Outputs) {
+        if std::mem::take(&mut self.deferred) {
+            out.push(Output::Room);
+        }
+    }
+
+    fn message(&mut self, clock: Clock, from: ShardId, message: Message, out: &mut Outputs) {
+        match message {
+            Message::Pace(pace) if pace.is_for_pacer() => self.lead().take(from, &pace, clock, out),
+            Message::Pace(pace) => self.take_pace(clock, pace, out),
+            Message::Query(query) => self.answer(out, |answers, desk| answers.take(from, query, desk)),
+            Message::Chunk(chunk) => match chunk.kind() {
+                Kind::Wanted => self.answer(out, |answers, desk| answers.take_wanted(from, chunk, desk)),
+                Kind::Found | Kind::Located => self.answer(out, |answers, desk| answers.take_found(chunk, desk)),
+                Kind::Cut => {
+                    self.commits.announce(&chunk.items()[0], self.incarnation == 0, out);
+                    self.execution.mail.recycle(chunk);
+                }
+                Kind::Sealed => {
+                    self.lead().take_entry(chunk.items()[0]);
+                    self.execution.mail.recycle(chunk);
+                }
+                _ => self.execution.receive(from, Message::Chunk(chunk)),
+            },
+            other => self.execution.receive(from, other),
+        }
+    }
+
+    fn lead(&mut self) -> &mut Lead {
+        self.lead.as_mut().expect("only shard 0 is asked to lead")
+    }
+
+    fn tell_pacer(&mut self, clock: Clock, pace: Pace, out: &mut Outputs) {
+        let shard = self.config.shard;
+        match &mut self.lead {
+            Some(lead) => lead.take(shard, &pace, clock, out),
+            None => self.execution.mail.send(ShardId(0), pace.into()),
+        }
+    }
+
+    /// Takes what the pacer says.
+    fn take_pace(&mut self, clock: Clock, pace: Pace, out: &mut Outputs) {
+        match pace {
+            Pace::Close { epoch, grant } => self.close(clock, epoch, grant, out),
+            Pace::Commit { epoch, accounts, ids } => {
+                self.commits.commit(epoch, clock.monotonic_ns);
+                (self.accounts_in_all, self.ids_in_all) = (accounts, ids);
+            }
+            Pace::Discard => self.commits.discard(),
+            Pace::Serve { incarnation } => {
+                self.incarnation = incarnation;
+                self.commits.want_segments(out);
+                out.push(Output::Serving { incarnation });
+            }
+            Pace::LogFull(full) => {
+                self.log_full = full;
+                self.make_room(out);
+            }
+            other => unreachable!("{other:?} is for the pacer"),
+        }
+    }
+
+    fn close(&mut self, clock: Clock, epoch: u64, grant: u32, out: &mut Outputs) {
+        self.closed = epoch;
+        if let Some(filled) = self.arrivals.take_front(grant) {
+            let entry = self.commits.seal(epoch, self.incarnation, filled, clock.monotonic_ns, out);
+            match &mut self.lead {
+                Some(lead) => lead.take_entry(entry),
+                None => {
+                    let mut chunk = self.execution.mail.take::<BlockEntry>(epoch);
+                    assert!(chunk.push(entry), "an empty chunk has room");
+                    self.execution.mail.send_chunk(ShardId(0), chunk);
+                }
+            }
+        }
+        self.reported = self.arrivals.front_units();
+        self.tell_pacer(clock, Pace::Sealed { epoch, pending: self.reported }, out);
+    }
+
+    /// Does all that can be done now: the pacer's acts, the end of an epoch, look-ups in the gap, the next epoch.
+    fn go_on(&mut self, clock: Clock, out: &mut Outputs) {
+        loop {
+            if let Some(act) = self.lead.as_mut().and_then(Lead::next_act) {
+                self.carry_out(clock, act, out);
+            } else if self.running.is_some() && self.execution.in_gap() {
+                self.finish_epoch(clock, out);
+            } else if !self.answer_in_gap(out) && !self.begin_next() {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, clock: Clock, act: Act, out: &mut Outputs) {
+        match act {
+            Act::Tell(to, pace) if to == self.config.shard => self.take_pace(clock, pace, out),
+            Act::Tell(to, pace) => self.execution.mail.send(to, pace.into()),
+            Act::TellAll(pace) => {
+                self.execution.mail.broadcast(|| pace.clone().into());
+                self.take_pace(clock, pace, out);
+            }
+            Act::Cut(cut) => {
+                let image = self.lead().write(cut, out);
+                self.announce(&image, out);
+            }
+            Act::Replay(image) => self.announce(&image, out),
+        }
+    }
+
+    fn announce(&mut self, image: &CutImage, out: &mut Outputs) {
+        let placement = self.config.placement;
+        for to in placement.all().filter(|to| *to != self.config.shard) {
+            let mut chunk = self.execution.mail.take::<CutImage>(0);
+            assert!(chunk.push(*image), "an empty chunk has room");
+            self.execution.mail.send_chunk(to, chunk);
+        }
+        self.commits.announce(image, self.incarnation == 0, out);
+    }
+
+    /// Begins the next epoch if it is committed and the one before is executed.
+    fn begin_next(&mut self) -> bool {
+        if self.running.is_some() {
+            return false;
+        }
+        let Some((coming, own)) = self.commits.next() else { return false };
+        self.closed = self.closed.max(coming.cut.epoch);
+        self.execution.begin(&coming.cut, own);
+        self.running = Some(coming);
+        true
+    }
+
+    fn finish_epoch(&mut self, clock: Clock, out: &mut Outputs) {
+        let mut coming = self.running.take().expect("looked at by the caller");
+        let own = self.execution.take_own();
+        let epoch = coming.cut.epoch;
+        if !coming.cut.blocks.is_empty() {
+            self.newest = (epoch, coming.cut.time);
+        }
+        if coming.cut.incarnation == self.incarnation {
+            for OwnBlock { base, block } in own {
+                self.reply(clock, &coming, base, &block, out);
+                self.arrivals.give_back(Filled { block, batches: std::mem::take(&mut coming.batches) });
+            }
+            self.make_room(out);
+        }
+        self.commits.done(coming.cut);
+        let (accounts, ids) = (self.execution.ledger.accounts.len() as u64, self.execution.ledger.ids.len() as u64);
+        self.tell_pacer(clock, Pace::Executed { epoch, accounts, ids }, out);
+    }
+
+    /// Replies to the requests of one block.
+    fn reply(&mut self, clock: Clock, coming: &Coming, base: u16, block: &Block, out: &mut Outputs) {
+        let cluster = self.config.identity.cluster;
+        let (closed_ns, committed_ns) = coming.times;
+        let executed_ns = clock.monotonic_ns;
+        for batch in &coming.batches {
+            self.histograms.record(Stage::Arrive, closed_ns.saturating_sub(batch.arrived_ns));
+            self.histograms.record(Stage::Flush, committed_ns.saturating_sub(closed_ns));
+            self.histograms.record(Stage::Execute, executed_ns.saturating_sub(committed_ns));
+            self.results.clear();
+            self.results.collect(batch, base, block, &self.execution.outcomes);
+            let refused = (self.results.refusals.len() + self.results.duplicates.len()) as u64;
+            if batch.header.command == Command::CreateTransfers as u16 {
+                self.counters.transfers_refused += refused;
+                self.counters.transfers_created += u64::from(batch.count) - refused;
+            }
+            let first = coming.cut.time + u64::from(base) + u64::from(batch.first_unit);
+            if self.results.duplicates.is_empty() {
+                let times = Some((batch.arrived_ns, executed_ns));
+                let header = |size| Header::reply(&batch.header, 0, first, cluster, size);
+                let refusals = &self.results.refusals;
+                out.reply(batch.caller, header, times, |body| {
+                    body.extend_from_slice(bytemuck::cast_slice(refusals));
+                });
+            } else {
+                let results = std::mem::take(&mut self.results);
+                self.answer(out, |answers, desk| answers.compare(batch, first, executed_ns, results, desk));
+            }
+        }
+    }
+
+    fn answer_in_gap(&mut self, out: &mut Outputs) -> bool {
+        if !self.answers.is_ready(&self.execution) {
+            return false;
+        }
+        self.answer(out, Answers::answer_ready);
+        true
+    }
+
+    /// Lets the answers work, with what they need of the shard.
+    fn answer(&mut self, out: &mut Outputs, work: impl FnOnce(&mut Answers, &mut Desk<'_>)) {
+        let Self { execution, answers, counters, histograms, config, newest, status_hook, incarnation, .. } = self;
+        counters.accounts = execution.ledger.accounts.len() as u64;
+        counters.ids = execution.ledger.ids.len() as u64;
+        let shards = config.placement.shards();
+        let (epoch, time_ns) = (execution.plan().number, execution.plan().time);
+        let mut encode_histograms = || {
+            let report = histograms.report(u32::from(config.shard.0), config.cpu, u32::from(shards));
+            rkyv::to_bytes::<rkyv::rancor::Error>(&report).expect("a report is encoded into memory").to_vec()
+        };
+        let mut encode_status = |sum: &Counters, digest: bool| {
+            let mut status = Status {
+                cluster: config.identity.cluster,
+                incarnation: *incarnation,
+                id_mode: config.identity.id_mode.name().into(),
+                shards: u32::from(shards),
+                epoch,
+                time_ns,
+                accounts: sum.accounts,
+                accounts_max: config.limits.accounts_max,
+                ids: sum.ids,
+                ids_max: config.limits.ids_max,
+                transfers_created: sum.transfers_created,
+                transfers_refused: sum.transfers_refused,
+                bytes_logged: sum.bytes_logged,
+                flushes: sum.flushes,
+                digest: digest.then(|| whole_digest(sum.digest, *newest)),
+                ..Status::default()
+            };
+            status_hook(&mut status);
+            rkyv::to_bytes::<rkyv::rancor::Error>(&status).expect("a status is encoded into memory").to_vec()
+        };
+        let had_room = answers.has_room();
+        let mut desk = Desk {
+            execution,
+            counters: *counters,
+            histograms: &mut encode_histograms,
+            status: &mut encode_status,
+            out,
+        };
+        work(answers, &mut desk);
+        if !had_room && answers.has_room() {
+            self.make_room(out);
+        }
+    }
+}
+
+/// The digest of the whole state: the sum over all shards, and the newest epoch that changed anything.
+pub fn whole_digest(shards: u128, newest: (u64, u64)) -> u128 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&newest.0.to_le_bytes());
+    bytes[8..].copy_from_slice(&newest.1.to_le_bytes());
+    shards.wrapping_add(xxhash_rust::xxh3::xxh3_128_with_seed(&bytes, 3))
+}
+
+fn log_full() -> Fault {
+    let message = "the disk or the log's bound is full: free space or raise --log-max, then send the batch again";
+    Fault::new(FaultCode::LogFull, message)
+}
