@@ -1,2 +1,24 @@
-//! The server.
-fn main() {}
+//! The server of Auriga: the outside world, the wiring and the command line. No ledger rule is here.
+
+mod buffers;
+mod cli;
+mod clock;
+mod connection;
+mod directory;
+mod doorbell;
+mod executor;
+mod failure;
+mod gate;
+mod inspect;
+mod keeper;
+mod metrics;
+mod options;
+mod runtime;
+mod server;
+mod status;
+mod storage;
+mod topology;
+
+fn main() {
+    std::process::exit(cli::main());
+}

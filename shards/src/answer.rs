@@ -83,6 +83,11 @@ impl Answers {
         self.queries < QUERIES_MAX
     }
 
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.queries == 0 && self.asked.is_empty()
+    }
+
     fn add(&mut self, job: Job) -> usize {
         match self.jobs.iter().position(Option::is_none) {
             Some(free) => {

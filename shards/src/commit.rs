@@ -212,6 +212,11 @@ impl Commits {
         Some((coming, own))
     }
 
+    /// Whether no block is in flight and no epoch is announced.
+    pub fn is_idle(&self) -> bool {
+        self.sealed.is_none() && self.coming.is_empty()
+    }
+
     /// Done with an epoch's cut.
     pub fn done(&mut self, cut: Cut) {
         self.spare.push(cut.blocks);

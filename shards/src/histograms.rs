@@ -41,6 +41,35 @@ pub struct Histograms {
     stages: [Histogram<u64>; 5],
 }
 
+/// What a shard records: the intervals that were taken, and the one since.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    taken: Histograms,
+    interval: Histograms,
+}
+
+impl Recorder {
+    /// Records a duration in nanoseconds.
+    #[inline]
+    pub fn record(&mut self, stage: Stage, ns: u64) {
+        self.interval.record(stage, ns);
+    }
+
+    /// Takes the interval since the last call, in exchange for empty histograms.
+    pub fn take_interval(&mut self, empty: &mut Histograms) {
+        self.taken.add(&self.interval);
+        std::mem::swap(&mut self.interval, empty);
+    }
+
+    /// Everything since the start.
+    pub fn whole(&self) -> Histograms {
+        let mut whole = Histograms::new();
+        whole.add(&self.taken);
+        whole.add(&self.interval);
+        whole
+    }
+}
+
 impl Histograms {
     /// Empty histograms.
     pub fn new() -> Self {
@@ -57,6 +86,12 @@ impl Histograms {
     /// One stage's histogram.
     pub fn stage(&self, stage: Stage) -> &Histogram<u64> {
         &self.stages[stage as usize]
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (sum, stage) in self.stages.iter_mut().zip(&other.stages) {
+            sum.add(stage).expect("all histograms have the same bounds");
+        }
     }
 
     /// Forgets everything.

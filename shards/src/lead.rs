@@ -54,6 +54,14 @@ impl Lead {
         }
     }
 
+    /// Whether no flush is in flight and the last commit is sealed.
+    pub fn is_idle(&self) -> bool {
+        match &self.stage {
+            Stage::Pacing(pacer) => !self.opening && pacer.is_idle(),
+            Stage::Replaying(_) => true,
+        }
+    }
+
     /// The next act to carry out.
     pub fn next_act(&mut self) -> Option<Act> {
         self.acts.pop_front()

@@ -209,9 +209,15 @@ impl Pacer {
         }
     }
 
+    /// Whether no flush is in flight and the last commit is sealed.
+    pub fn is_idle(&self) -> bool {
+        self.flight.is_none() && self.unsealed_since.is_none()
+    }
+
     /// When [`Pacer::tick`] should be called at the latest, in monotonic nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
-        if self.flight.is_some() {
+        let nothing_waits = self.pending.iter().all(|units| *units == 0);
+        if self.flight.is_some() || !nothing_waits || self.slots_left() == 0 {
             return None;
         }
         self.unsealed_since.map(|since| since + SEAL_DELAY_NS)
@@ -318,6 +324,7 @@ impl Pacer {
 
     fn start_flight(&mut self, time: u64) {
         self.blocks.clear();
+        self.unsealed_since = None;
         let epoch = self.next;
         self.flight = Some(Flight { epoch, time, sealed: 0, blocks: 0, durable: 0, cut_is_durable: false });
     }

@@ -10,7 +10,7 @@ use crate::commit::{Coming, Commits};
 use crate::execute::Execution;
 use crate::execute::epoch::OwnBlock;
 use crate::execute::message::Message;
-use crate::histograms::{Histograms, Stage};
+use crate::histograms::{Recorder, Stage};
 use crate::lead::Lead;
 use crate::limits::{Limits, SECTOR_SIZE};
 use crate::log::Identity;
@@ -53,7 +53,7 @@ pub struct Shard {
     commits: Commits,
     answers: Answers,
     /// Latencies of the requests that arrived here.
-    pub histograms: Histograms,
+    pub histograms: Recorder,
     counters: Counters,
     lead: Option<Lead>,
     running: Option<Coming>,
@@ -84,7 +84,7 @@ impl Shard {
             arrivals: Arrivals::new(),
             commits: Commits::new(identity, shard, placement),
             answers: Answers::new(identity),
-            histograms: Histograms::new(),
+            histograms: Recorder::default(),
             counters: Counters::default(),
             lead: (shard == ShardId(0)).then(|| Lead::new(identity, placement, config.accept_clock)),
             running: None,
@@ -112,7 +112,21 @@ impl Shard {
         self.lead.as_ref().and_then(Lead::deadline)
     }
 
-    /// The execution, for the tests that look at the state.
+    /// Whether nothing is under way or waits, and the last commit is proven.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_none()
+            && self.arrivals.front_units() == 0
+            && self.commits.is_idle()
+            && self.answers.is_idle()
+            && self.lead.as_ref().is_none_or(Lead::is_idle)
+    }
+
+    /// The digest of this shard's state; with one shard, of the whole.
+    pub fn digest(&self) -> u128 {
+        whole_digest(self.execution.ledger.digest(), self.newest)
+    }
+
+    /// The execution, to look at the state.
     pub fn execution(&self) -> &Execution {
         &self.execution
     }
@@ -417,7 +431,7 @@ impl Shard {
         let shards = config.placement.shards();
         let (epoch, time_ns) = (execution.plan().number, execution.plan().time);
         let mut encode_histograms = || {
-            let report = histograms.report(u32::from(config.shard.0), config.cpu, u32::from(shards));
+            let report = histograms.whole().report(u32::from(config.shard.0), config.cpu, u32::from(shards));
             rkyv::to_bytes::<rkyv::rancor::Error>(&report).expect("a report is encoded into memory").to_vec()
         };
         let mut encode_status = |sum: &Counters, digest: bool| {

@@ -169,7 +169,7 @@ impl Execution {
             self.serial.run(&self.own, &self.plan, &mut self.ledger, &mut self.outcomes);
             return;
         }
-        self.voter.clear(self.plan.units);
+        self.voter.clear(self.plan.units, self.ledger.accounts.len());
         (self.voted, self.held_in_all) = (0, 0);
         let epoch = self.plan.number;
         self.mail.broadcast(|| Message::Start { epoch });

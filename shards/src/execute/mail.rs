@@ -2,6 +2,7 @@
 
 use super::message::{Lane, Message};
 use crate::chunk::{Chunk, Item, Pool};
+use crate::limits::CHUNK_SIZE;
 use crate::place::ShardId;
 
 /// A message and where it goes.
@@ -101,6 +102,12 @@ impl<T: Item> Sorter<T> {
     /// A sorter for so many receivers.
     pub fn new(shards: u16) -> Self {
         Self { open: (0..shards).map(|_| None).collect(), item: std::marker::PhantomData }
+    }
+
+    /// Whether the next message for `to` goes into a chunk that is open already.
+    #[inline]
+    pub fn has_room(&self, to: ShardId) -> bool {
+        self.open[to.index()].as_ref().is_some_and(|chunk| chunk.len() < CHUNK_SIZE / size_of::<T>())
     }
 
     /// Adds a message for `to`; sends the chunk that is full.

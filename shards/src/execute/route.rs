@@ -6,7 +6,7 @@ use super::outcome::Outcomes;
 use crate::ledger::ids::content_hash;
 use crate::ledger::rules::{Rank, refuse_account, refuse_transfer};
 use crate::log::block::Block;
-use crate::place::Placement;
+use crate::place::{Placement, ShardId};
 use auriga_wire::frame::Command;
 use auriga_wire::{Account, AccountCode, Transfer, TransferCode};
 
@@ -48,9 +48,19 @@ impl Router {
 
     /// Sends what is left over.
     pub fn flush(&mut self, mail: &mut Mail) {
-        self.legs.flush(mail);
         self.accounts.flush(mail);
+        self.legs.flush(mail);
         self.notes.flush(mail);
+    }
+
+    /// No chunk of legs is sent before the accounts that came before its legs. Those that came after may be sent before
+    /// it, too: the receiver tells them by their position.
+    #[inline]
+    fn push_leg(&mut self, leg: Leg, to: ShardId, epoch: u64, mail: &mut Mail) {
+        if !self.legs.has_room(to) {
+            self.accounts.flush_to(mail, to);
+        }
+        self.legs.push(mail, epoch, to, leg);
     }
 
     #[inline]
@@ -88,10 +98,8 @@ impl Router {
             side,
             pad: [0; 5],
         };
-        self.accounts.flush_to(mail, debit);
-        self.legs.push(mail, epoch, debit, leg(t.debit_account_id, credit.0, 0));
-        self.accounts.flush_to(mail, credit);
-        self.legs.push(mail, epoch, credit, leg(t.credit_account_id, debit.0, 1));
+        self.push_leg(leg(t.debit_account_id, credit.0, 0), debit, epoch, mail);
+        self.push_leg(leg(t.credit_account_id, debit.0, 1), credit, epoch, mail);
     }
 
     fn route_account(
@@ -111,7 +119,6 @@ impl Router {
             }
         }
         let to = self.placement.owner(self.placement.hash(account.id));
-        self.legs.flush_to(mail, to);
         let new = NewAccount { account: *account, index, probe: u8::from(fault.is_some()), pad: [0; 13] };
         self.accounts.push(mail, epoch, to, new);
     }

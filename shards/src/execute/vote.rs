@@ -69,6 +69,8 @@ pub struct Voter {
     any_refused: bool,
     held: u32,
     track_all: bool,
+    /// Number of accounts before the epoch.
+    accounts_before: u32,
     applied: Vec<Applied>,
     tracked_legs: Vec<TrackedLeg>,
     tracked: Vec<Tracked>,
@@ -101,6 +103,7 @@ impl Voter {
             any_refused: false,
             held: 0,
             track_all: false,
+            accounts_before: 0,
             applied: Vec::new(),
             tracked_legs: Vec::new(),
             tracked: Vec::new(),
@@ -112,12 +115,13 @@ impl Voter {
         }
     }
 
-    /// Forgets the epoch before.
-    pub fn clear(&mut self, units: usize) {
+    /// Forgets the epoch before. `accounts` is the number of accounts that exist.
+    pub fn clear(&mut self, units: usize, accounts: usize) {
         self.states[..units].fill(0);
         self.any_refused = false;
         self.held = 0;
         self.track_all = false;
+        self.accounts_before = accounts as u32;
         self.applied.clear();
         self.tracked_legs.clear();
         self.tracked.clear();
@@ -146,6 +150,7 @@ impl Voter {
                 }
             }
             for (leg, slot) in group.iter().zip(slots) {
+                let slot = slot.filter(|slot| *slot < self.accounts_before || is_before(*slot, leg.index, booth));
                 self.take_leg(leg, slot, booth);
             }
         }
@@ -244,7 +249,7 @@ impl Voter {
         hot.tracked
     }
 
-    /// Creates accounts, in position order; what a later leg of the same epoch names is there.
+    /// Creates accounts, in position order, and each before the later legs of the epoch are taken.
     pub fn take_accounts(&mut self, accounts: &[NewAccount], booth: &mut Booth<'_>) {
         for new in accounts {
             let hash = booth.ledger.placement.hash(new.account.id);
@@ -417,4 +422,10 @@ impl Voter {
             }
         }
     }
+}
+
+/// Whether an account of this epoch was created before the event with this index.
+#[cold]
+fn is_before(slot: u32, index: u16, booth: &Booth<'_>) -> bool {
+    booth.ledger.accounts.timestamp(slot) < booth.epoch.time + u64::from(index)
 }

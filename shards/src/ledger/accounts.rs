@@ -112,6 +112,11 @@ impl Accounts {
         self.find(hash, account.id).map(|slot| compare_accounts(account, &self.record(slot)))
     }
 
+    /// When the account was created, nanoseconds of epoch time.
+    pub fn timestamp(&self, slot: u32) -> u64 {
+        self.cold[slot].timestamp
+    }
+
     /// The account's record with its balances.
     pub fn record(&self, slot: u32) -> Account {
         let (hot, cold) = (&self.hot[slot], &self.cold[slot]);

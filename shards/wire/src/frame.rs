@@ -61,7 +61,7 @@ impl Command {
     }
 
     /// Bytes of one item of a request's body, and how many there may be.
-    const fn body(self) -> (usize, usize) {
+    pub(crate) const fn body(self) -> (usize, usize) {
         match self {
             Self::CreateAccounts | Self::CreateTransfers => (RECORD_SIZE, REQUEST_RECORDS_MAX),
             Self::LookupAccounts | Self::LookupTransfers => (ID_SIZE, REQUEST_RECORDS_MAX),

@@ -6,12 +6,24 @@
 //! sockets, clocks or randomness; the engine uses the other modules alone.
 
 pub mod buffer;
+pub mod client;
 pub mod code;
+pub mod error;
 pub mod frame;
+pub mod ids;
+pub mod pipeline;
 pub mod record;
+pub mod reply;
 pub mod report;
+pub mod request;
 
 pub use buffer::AlignedBuffer;
+pub use client::{Client, Created};
 pub use code::{AccountCode, FaultCode, TransferCode};
+pub use error::{Error, Options};
 pub use frame::{Command, Fault, Frame, Header};
+pub use ids::IdGenerator;
+pub use pipeline::Pipeline;
 pub use record::{Account, Refusal, Transfer};
+pub use reply::{Reply, ReplyBody, ReplyReader};
+pub use request::RequestFrame;

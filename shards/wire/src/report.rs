@@ -1,5 +1,7 @@
 //! The variable-shape answers, `status` and `histograms`, in rkyv's checked format.
 
+use crate::code::FaultCode;
+use crate::frame::Fault;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// What a server says of itself. Counts are since the start of the process unless a field says otherwise.
@@ -35,6 +37,10 @@ pub struct Status {
     pub transfers_refused: u64,
     /// Bytes of log blocks and cuts written.
     pub bytes_logged: u64,
+    /// Bytes that the log's files have on the disk, prepared room included.
+    pub log_bytes: u64,
+    /// Bound on them.
+    pub log_bytes_max: u64,
     /// Epochs flushed.
     pub flushes: u64,
     /// Open connections.
@@ -66,3 +72,31 @@ pub struct StageHistogram {
     /// HdrHistogram V2 encoding (uncompressed), values in nanoseconds.
     pub v2: Vec<u8>,
 }
+
+macro_rules! codec {
+    ($name:ident, $what:literal) => {
+        impl $name {
+            /// The body of a reply that carries this.
+            pub fn encode(&self) -> Vec<u8> {
+                rkyv::to_bytes::<rkyv::rancor::Error>(self)
+                    .expect("a report is encoded into memory")
+                    .to_vec()
+            }
+
+            /// Reads the body of a reply, checked; `body` must lie at a multiple of 16.
+            pub fn decode(body: &[u8]) -> Result<Self, Fault> {
+                rkyv::from_bytes::<Self, rkyv::rancor::Error>(body).map_err(|error| {
+                    let text = format!(
+                        "the {} bytes of {} can't be read: {error}",
+                        body.len(),
+                        $what
+                    );
+                    Fault::new(FaultCode::BadSize, text)
+                })
+            }
+        }
+    };
+}
+
+codec!(Status, "a status");
+codec!(ShardHistograms, "a shard's histograms");

@@ -1,0 +1,271 @@
+//! Replies: bytes of a stream in, checked replies out. No I/O; safe to feed with anything.
+
+use crate::buffer::AlignedBuffer;
+use crate::code::FaultCode;
+use crate::frame::{Command, FRAME_SIZE_MAX, Fault, Frame, HEADER_SIZE, Header, REPLY, REQUEST_RECORDS_MAX};
+use crate::record::{Account, Refusal, Transfer};
+use crate::report::{ShardHistograms, Status};
+use bytemuck::Pod;
+
+/// Room that a fresh reader makes; replies to creations that went well have 128 bytes.
+const READ_SIZE: usize = 16 * 1024;
+
+/// A reply that was checked, in place.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    /// The client's number of the request that is answered. 0: no request in particular, the connection is meant.
+    pub request: u64,
+    /// Creations: the timestamp of the first event; event i has this + i. Otherwise: up to where the answer is complete.
+    pub timestamp: u64,
+    /// The cluster that answers.
+    pub cluster: u64,
+    /// The answer.
+    pub body: ReplyBody<'a>,
+}
+
+/// What a reply says.
+#[derive(Debug)]
+pub enum ReplyBody<'a> {
+    /// Accounts were created, except these.
+    CreatedAccounts(&'a [Refusal]),
+    /// Transfers were created, except these.
+    CreatedTransfers(&'a [Refusal]),
+    /// The accounts that exist, in the order of the ids.
+    Accounts(&'a [Account]),
+    /// The transfers that were created, in the order of the ids.
+    Transfers(&'a [Transfer]),
+    /// The server's status.
+    Status(Box<Status>),
+    /// A shard's histograms.
+    Histograms(Box<ShardHistograms>),
+    /// The whole request was refused.
+    Refused(Fault),
+}
+
+impl<'a> Reply<'a> {
+    /// Decodes a whole reply frame: header, checksum, sizes, the order of refusals. `bytes` must be the frame alone,
+    /// at an address that is a multiple of 16. What depends on the request is left to [`matches`](Self::matches).
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let frame = Frame::check_envelope(bytes)?;
+        let header = frame.header;
+        if header.command & REPLY == 0 {
+            let found = header.command;
+            return Err(Fault::new(
+                FaultCode::UnknownCommand,
+                format!("found the request {found} where a reply was expected: is the other side a server?"),
+            ));
+        }
+        let body = match header.status {
+            0 => ReplyBody::decode(&frame)?,
+            status => ReplyBody::Refused(refused(status, frame.body())?),
+        };
+        Ok(Self {
+            request: header.request,
+            timestamp: header.timestamp,
+            cluster: header.cluster,
+            body,
+        })
+    }
+
+    /// Whether this can be the answer to a request of this command and these `items`: the same command, no index and
+    /// no count beyond the request.
+    pub fn matches(&self, command: Command, items: usize) -> Result<(), Fault> {
+        let found = match &self.body {
+            ReplyBody::Refused(_) => return Ok(()),
+            ReplyBody::CreatedAccounts(refusals) => {
+                check_bounds(refusals, items)?;
+                Command::CreateAccounts
+            }
+            ReplyBody::CreatedTransfers(refusals) => {
+                check_bounds(refusals, items)?;
+                Command::CreateTransfers
+            }
+            ReplyBody::Accounts(accounts) => {
+                check_count(accounts.len(), items)?;
+                Command::LookupAccounts
+            }
+            ReplyBody::Transfers(transfers) => {
+                check_count(transfers.len(), items)?;
+                Command::LookupTransfers
+            }
+            ReplyBody::Status(_) => Command::Status,
+            ReplyBody::Histograms(_) => Command::Histograms,
+        };
+        if found != command {
+            let text = format!(
+                "request {} was {command:?}, its reply is one to {found:?}",
+                self.request
+            );
+            return Err(Fault::new(FaultCode::UnknownCommand, text));
+        }
+        Ok(())
+    }
+}
+
+impl<'a> ReplyBody<'a> {
+    fn decode(frame: &Frame<'a>) -> Result<Self, Fault> {
+        let number = frame.header.command & !REPLY;
+        let Some(command) = Command::from_number(number) else {
+            let text = format!("found a reply to command {number}, expected 1 to 6");
+            return Err(Fault::new(FaultCode::UnknownCommand, text));
+        };
+        Ok(match command {
+            Command::CreateAccounts => Self::CreatedAccounts(refusals(frame.body())?),
+            Command::CreateTransfers => Self::CreatedTransfers(refusals(frame.body())?),
+            Command::LookupAccounts => Self::Accounts(records(frame.body())?),
+            Command::LookupTransfers => Self::Transfers(records(frame.body())?),
+            Command::Status => Self::Status(Box::new(Status::decode(frame.body())?)),
+            Command::Histograms => Self::Histograms(Box::new(ShardHistograms::decode(frame.body())?)),
+        })
+    }
+}
+
+fn refused(status: u32, message: &[u8]) -> Result<Fault, Fault> {
+    let message = String::from_utf8_lossy(message);
+    match FaultCode::from_number(status) {
+        Some(code) => Ok(Fault::new(code, message)),
+        None => Err(Fault::new(
+            FaultCode::UnknownVersion,
+            format!(
+                "the server refused the request for a reason {status} that this client does not know: {message}"
+            ),
+        )),
+    }
+}
+
+fn records<T: Pod>(body: &[u8]) -> Result<&[T], Fault> {
+    let size = size_of::<T>();
+    if !body.len().is_multiple_of(size) || body.len() / size > REQUEST_RECORDS_MAX {
+        let found = body.len();
+        let text = format!(
+            "found a reply's body of {found} bytes, expected 0 to {REQUEST_RECORDS_MAX} items of {size}"
+        );
+        return Err(Fault::new(FaultCode::BadSize, text));
+    }
+    Ok(bytemuck::cast_slice(body))
+}
+
+fn refusals(body: &[u8]) -> Result<&[Refusal], Fault> {
+    let refusals: &[Refusal] = records(body)?;
+    for pair in refusals.windows(2) {
+        if pair[0].index >= pair[1].index {
+            let text = format!(
+                "found refusal {} after {}, expected growing indexes",
+                pair[1].index, pair[0].index
+            );
+            return Err(Fault::new(FaultCode::BadSize, text));
+        }
+    }
+    if let Some(refusal) = refusals.iter().find(|r| r.code == 0 || r.reserved != [0; 3]) {
+        let text = format!(
+            "the refusal of event {} has code {} or reserved bytes",
+            refusal.index, refusal.code
+        );
+        return Err(Fault::new(FaultCode::ReservedBytesSet, text));
+    }
+    Ok(refusals)
+}
+
+fn check_bounds(refusals: &[Refusal], items: usize) -> Result<(), Fault> {
+    match refusals.last() {
+        Some(last) if last.index as usize >= items => {
+            let text = format!(
+                "found a refusal of event {}, the request had {items} events",
+                last.index
+            );
+            Err(Fault::new(FaultCode::BadSize, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_count(found: usize, items: usize) -> Result<(), Fault> {
+    if found > items {
+        let text = format!("found {found} records, the request named {items} ids");
+        return Err(Fault::new(FaultCode::BadSize, text));
+    }
+    Ok(())
+}
+
+/// Cuts a byte stream into reply frames. Its buffer grows to the largest reply seen and is used again.
+///
+/// Fill [`space`](Self::space), say how much with [`filled`](Self::filled), take [`next_frame`](Self::next_frame)
+/// until there is none.
+#[derive(Debug, Default)]
+pub struct ReplyReader {
+    buffer: AlignedBuffer,
+    start: usize,
+    end: usize,
+}
+
+impl ReplyReader {
+    /// Where the next bytes of the stream go; never empty.
+    pub fn space(&mut self) -> &mut [u8] {
+        let missing = self.missing();
+        if self.start != 0 && (self.start == self.end || self.buffer.len() - self.end < missing) {
+            self.move_to_front();
+        }
+        let wanted = (self.end + missing).max(READ_SIZE);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted);
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// `count` bytes of [`space`](Self::space) were filled.
+    pub fn filled(&mut self, count: usize) {
+        assert!(
+            self.end + count <= self.buffer.len(),
+            "more bytes were filled than there was space for"
+        );
+        self.end += count;
+    }
+
+    /// Whether a part of a frame has arrived.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The next whole frame, taken from the stream, if it is there. An error means that the stream can't be read on.
+    pub fn next_frame(&mut self) -> Result<Option<&[u8]>, Fault> {
+        let Some(size) = self.whole_frame()? else {
+            return Ok(None);
+        };
+        if !self.start.is_multiple_of(16) {
+            self.move_to_front();
+        }
+        let start = self.start;
+        self.start += size;
+        Ok(Some(&self.buffer[start..start + size]))
+    }
+
+    /// Whether [`next_frame`](Self::next_frame) has something to give: a whole frame or an error.
+    pub fn has_next(&self) -> bool {
+        !matches!(self.whole_frame(), Ok(None))
+    }
+
+    fn whole_frame(&self) -> Result<Option<usize>, Fault> {
+        let arrived = &self.buffer[self.start..self.end];
+        if arrived.len() < HEADER_SIZE {
+            return Ok(None);
+        }
+        let size = Header::peek(arrived)?.size as usize;
+        Ok((arrived.len() >= size).then_some(size))
+    }
+
+    /// Bytes that complete the frame at hand, as far as is known; at least 1.
+    fn missing(&self) -> usize {
+        let arrived = &self.buffer[self.start..self.end];
+        let size = match arrived.len() {
+            ..HEADER_SIZE => HEADER_SIZE,
+            _ => Header::peek(arrived).map_or(FRAME_SIZE_MAX, |header| header.size as usize),
+        };
+        size.saturating_sub(arrived.len()).max(1)
+    }
+
+    fn move_to_front(&mut self) {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+    }
+}

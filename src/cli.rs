@@ -1,0 +1,163 @@
+//! The command line: what can be asked, and how an answer becomes output and an exit code.
+
+use crate::failure::{Failure, Kind, Outcome};
+use crate::options::{Options, StartArguments};
+use crate::{directory, inspect, server, status, topology};
+use auriga_shards::log::IdMode;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Auriga: a ledger engine that runs on every core.
+///
+/// Exit codes: 0 ok, 1 failed or not verified, 2 usage, 3 damaged data, 4 environment.
+#[derive(Parser, Debug)]
+#[command(version, about, long_about, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Make a data directory that holds an empty ledger
+    Format(FormatArguments),
+    /// Serve a data directory, until SIGTERM or SIGINT
+    Start(Box<StartArguments>),
+    /// Ask a running server how it is
+    Status(StatusArguments),
+    /// Say what a data directory holds; reads only, the server must not run
+    Inspect(InspectArguments),
+    /// Say which CPUs this machine has and which of them run shards
+    #[command(subcommand)]
+    Topology(topology::Command),
+    /// Print the version
+    Version,
+}
+
+#[derive(Args, Debug)]
+struct FormatArguments {
+    /// The directory: new or empty
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The cluster's number [default: random]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    cluster: Option<u64>,
+    /// Which transfer ids it takes
+    #[arg(long, value_enum, default_value = "time")]
+    ids: Ids,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum Ids {
+    /// Time-ordered: 48 bits of milliseconds, 80 random bits
+    Time,
+    /// Any; none is ever forgotten
+    Any,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StatusArguments {
+    /// The server
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7400")]
+    pub(crate) address: String,
+    /// Compute the digest of the whole state, too: takes about a second for 50 million ids
+    #[arg(long)]
+    pub(crate) digest: bool,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArguments {
+    /// The directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Replay the log in memory and compute the digest of the state
+    #[arg(long)]
+    pub(crate) digest: bool,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Runs the command that was typed; returns the exit code.
+pub(crate) fn main() -> i32 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Kind::Usage as i32 } else { 0 };
+        }
+    };
+    let level = tracing_subscriber::EnvFilter::try_from_env("AURIGA_LOG");
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(level.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")))
+        .with_target(false)
+        .init();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("auriga: {failure}");
+            failure.kind as i32
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome<i32> {
+    match command {
+        Command::Format(asked) => {
+            let cluster = asked.cluster.unwrap_or_else(server::random_number);
+            let id_mode = match asked.ids {
+                Ids::Time => IdMode::Time,
+                Ids::Any => IdMode::Any,
+            };
+            directory::format(&asked.data, cluster, id_mode)?;
+            println!("formatted {} for cluster {cluster}, ids = {}", asked.data.display(), id_mode.name());
+            Ok(0)
+        }
+        Command::Start(asked) => start(*asked).map(|()| 0),
+        Command::Status(asked) => status::run(&asked).map(|()| 0),
+        Command::Inspect(asked) => inspect::run(&asked).map(|()| 0),
+        Command::Topology(command) => topology::run(&command),
+        Command::Version => {
+            println!("auriga {}", env!("CARGO_PKG_VERSION"));
+            Ok(0)
+        }
+    }
+}
+
+fn start(asked: StartArguments) -> Outcome<()> {
+    let options = Options::new(asked)?;
+    server::run(options, |shared| {
+        if let Err(e) = stop_on_signal(&shared) {
+            tracing::warn!("signals are not handled: {e}");
+        }
+    })
+}
+
+/// The first SIGTERM or SIGINT stops the server; the second ends the process at once.
+fn stop_on_signal(shared: &Arc<server::Shared>) -> std::io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for (count, _) in signals.forever().enumerate() {
+            if count > 0 {
+                eprintln!("auriga: a second signal: ending at once");
+                std::process::exit(0);
+            }
+            tracing::info!("stopping: answering what is under way");
+            shared.stop();
+        }
+    })?;
+    Ok(())
+}
+
+/// Prints a value as one JSON line.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Outcome<()> {
+    let text = serde_json::to_string(value).map_err(|e| Failure::failed(format!("can't write JSON: {e}")))?;
+    println!("{text}");
+    Ok(())
+}

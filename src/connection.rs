@@ -1,0 +1,368 @@
+//! A connection: frames in, replies out, on the core that it was given to. One task reads; replies are sent at once
+//! and, when the socket is full, by a second task.
+//!
+//! Every bound on what a client can make the server hold is here: one frame at a time, so many requests under way, so
+//! many unsent bytes, and a time for each.
+
+use crate::executor::{Admission, Core};
+use crate::runtime::{self, Ready};
+use auriga_shards::arrival::ConnectionId;
+use auriga_wire::frame::{FRAME_SIZE_MAX, HEADER_SIZE, Header};
+use auriga_wire::{AlignedBuffer, Fault, FaultCode, Frame};
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::rc::Rc;
+
+/// Requests of one connection that may be under way.
+pub const PIPELINE_MAX: u32 = 64;
+/// Unsent bytes of one connection at which no more of its requests are read.
+const UNSENT_MAX: usize = 256 << 10;
+/// Bytes of the buffer that every connection has; larger frames borrow one of the shard's.
+pub const SMALL_BUFFER: usize = 8 << 10;
+/// A frame must be whole, and a reply be taken, in this time; a first request must come in it. Nanoseconds.
+pub const PATIENCE_NS: u64 = 30_000_000_000;
+
+/// Why a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The client has closed it, or it broke.
+    ByClient,
+    /// For a fault in a request.
+    Fault(FaultCode),
+    /// It never sent a whole request.
+    Silent,
+    /// It doesn't take its replies.
+    Stalled,
+    /// The server stops.
+    Stopping,
+}
+
+impl Closed {
+    /// The names of all reasons.
+    pub fn names() -> Vec<&'static str> {
+        let own = [Self::ByClient, Self::Silent, Self::Stalled, Self::Stopping].map(Self::name);
+        own.into_iter().chain(FaultCode::ALL.iter().map(|code| code.name())).collect()
+    }
+
+    /// The reason's name in the status.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ByClient => "client_closed",
+            Self::Fault(code) => code.name(),
+            Self::Silent => "silent",
+            Self::Stalled => "stalled",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// An open connection.
+pub struct Connection {
+    /// Its number.
+    pub id: ConnectionId,
+    socket: Ready<TcpStream>,
+    unsent: RefCell<Vec<u8>>,
+    sender_runs: Cell<bool>,
+    /// Requests whose reply is not handed to the socket.
+    pub under_way: Cell<u32>,
+    /// Something has changed that its reader may wait for.
+    pub changed: runtime::Signal,
+    /// Since when a frame is incomplete, or the first one outstanding.
+    receiving_since: Cell<Option<u64>>,
+    served: Cell<bool>,
+    /// It holds a large buffer; and bytes have come since its patience was looked at.
+    holds_large: Cell<bool>,
+    progressed: Cell<bool>,
+    /// Since when unsent bytes make no progress.
+    unsent_since: Cell<Option<u64>>,
+    closed: Cell<Option<Closed>>,
+}
+
+impl Connection {
+    /// A connection on this executor.
+    pub fn new(id: ConnectionId, socket: TcpStream, now_ns: u64) -> std::io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        Ok(Self {
+            id,
+            socket: Ready::new(socket)?,
+            unsent: RefCell::new(Vec::new()),
+            sender_runs: Cell::new(false),
+            under_way: Cell::new(0),
+            changed: runtime::Signal::default(),
+            receiving_since: Cell::new(Some(now_ns)),
+            served: Cell::new(false),
+            holds_large: Cell::new(false),
+            progressed: Cell::new(false),
+            unsent_since: Cell::new(None),
+            closed: Cell::new(None),
+        })
+    }
+
+    /// Closes it, for the first reason that is given.
+    pub fn close(&self, why: Closed) {
+        if self.closed.get().is_none() {
+            self.closed.set(Some(why));
+            let _ = self.socket.get().shutdown(if matches!(why, Closed::Fault(_)) { Shutdown::Read } else { Shutdown::Both });
+            self.changed.notify();
+        }
+    }
+
+    /// Closes it if its client has used up our patience. To be called about once a second; when buffers are short, one
+    /// call without progress is enough for a connection that holds one.
+    pub fn check_patience(&self, now_ns: u64, buffers_are_short: bool) {
+        let stuck = self.holds_large.get() && !self.progressed.replace(false);
+        if stuck && buffers_are_short && self.receiving_since.get().is_some() {
+            return self.close(Closed::Fault(FaultCode::FrameTimeout));
+        }
+        let late = |since: Option<u64>| since.is_some_and(|since| now_ns > since + PATIENCE_NS);
+        if late(self.unsent_since.get()) {
+            self.close(Closed::Stalled);
+        } else if late(self.receiving_since.get()) {
+            self.close(if self.served.get() { Closed::Fault(FaultCode::FrameTimeout) } else { Closed::Silent });
+        }
+    }
+
+    /// Whether everything it is owed was handed to the socket.
+    pub fn is_quiet(&self) -> bool {
+        self.under_way.get() == 0 && self.unsent.borrow().is_empty()
+    }
+
+    /// Sends a reply, or as much of it as the socket takes; the rest follows.
+    pub fn send(self: &Rc<Self>, bytes: &[u8], now_ns: u64) {
+        let mut unsent = self.unsent.borrow_mut();
+        let sent = if unsent.is_empty() { self.send_some(bytes) } else { 0 };
+        if sent == bytes.len() {
+            return;
+        }
+        unsent.extend_from_slice(&bytes[sent..]);
+        self.unsent_since.set(self.unsent_since.get().or(Some(now_ns)));
+        if !self.sender_runs.replace(true) {
+            let connection = self.clone();
+            runtime::spawn(async move { connection.send_rest().await });
+        }
+    }
+
+    /// Bytes that the socket took; all of them, into nowhere, if it is broken: its reader will notice.
+    fn send_some(&self, bytes: &[u8]) -> usize {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.socket.get().write(&bytes[sent..]) {
+                Ok(count) => sent += count,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return bytes.len(),
+            }
+        }
+        sent
+    }
+
+    async fn send_rest(&self) {
+        loop {
+            let waited = self.socket.writable().await;
+            let mut unsent = self.unsent.borrow_mut();
+            if waited.is_err() || matches!(self.closed.get(), Some(Closed::Stalled)) {
+                unsent.clear();
+            }
+            let sent = self.send_some(&unsent);
+            unsent.drain(..sent);
+            if unsent.is_empty() {
+                unsent.shrink_to(UNSENT_MAX);
+                self.unsent_since.set(None);
+                break;
+            }
+            if sent > 0 {
+                self.unsent_since.set(Some(crate::clock::now().monotonic_ns));
+            }
+        }
+        self.sender_runs.set(false);
+        self.changed.notify();
+    }
+
+    /// Reads and hands over requests until the connection ends; returns why it did.
+    pub async fn serve(self: &Rc<Self>, core: &Core) -> Closed {
+        let mut frames = Frames::new();
+        loop {
+            match self.next_frame(&mut frames, core).await {
+                Ok(()) => {}
+                Err(Stop::Closed(why)) => {
+                    self.close(why);
+                    break;
+                }
+                Err(Stop::Fault(header, fault)) => {
+                    core.refuse(self, &header, &fault);
+                    self.close(Closed::Fault(fault.code));
+                    break;
+                }
+            }
+        }
+        frames.give_back(core);
+        // What it is owed is sent before the socket is closed, as far as the client takes it.
+        while !self.is_quiet() && self.closed.get() != Some(Closed::Stalled) {
+            self.changed.wait().await;
+        }
+        self.closed.get().unwrap_or(Closed::ByClient)
+    }
+
+    /// Receives one frame and hands it to the shard.
+    async fn next_frame(self: &Rc<Self>, frames: &mut Frames, core: &Core) -> Result<(), Stop> {
+        let size = loop {
+            if let Some(why) = self.closed.get() {
+                return Err(Stop::Closed(why));
+            }
+            if self.under_way.get() >= PIPELINE_MAX || self.unsent.borrow().len() > UNSENT_MAX {
+                self.changed.wait().await;
+                continue;
+            }
+            match frames.whole() {
+                Ok(Some(size)) => break size,
+                Ok(None) => {}
+                Err(fault) => return Err(Stop::Fault(Box::new(frames.raw_header()), fault)),
+            }
+            frames.make_room(core).await;
+            self.holds_large.set(frames.small.is_some());
+            self.receive(frames).await?;
+        };
+        self.receiving_since.set(None);
+        let at = frames.start..frames.start + size;
+        let (command, frame) = Frame::check(&frames.buffer[at.clone()])
+            .map_err(|fault| Stop::Fault(Box::new(frames.raw_header()), fault))?;
+        self.under_way.set(self.under_way.get() + 1);
+        loop {
+            match core.submit(self.id, command, &frame) {
+                Admission::Taken => break,
+                Admission::Later => core.room.wait().await,
+                Admission::Stopping => {
+                    self.under_way.set(self.under_way.get() - 1);
+                    let fault = Fault::new(FaultCode::ShuttingDown, "the server is stopping: connect again later");
+                    return Err(Stop::Fault(Box::new(frame.header), fault));
+                }
+            }
+        }
+        self.served.set(true);
+        frames.consume(size, core);
+        self.holds_large.set(frames.small.is_some());
+        if frames.has_bytes() {
+            self.receiving_since.set(Some(crate::clock::now().monotonic_ns));
+            runtime::yield_if_needed().await;
+        }
+        Ok(())
+    }
+
+    /// Waits for bytes and takes them.
+    async fn receive(&self, frames: &mut Frames) -> Result<(), Stop> {
+        loop {
+            match self.socket.get().read(frames.free()) {
+                Ok(0) => return Err(Stop::Closed(self.closed.get().unwrap_or(Closed::ByClient))),
+                Ok(count) => {
+                    if self.receiving_since.get().is_none() {
+                        self.receiving_since.set(Some(crate::clock::now().monotonic_ns));
+                    }
+                    frames.end += count;
+                    self.progressed.set(true);
+                    return Ok(());
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    if self.socket.readable().await.is_err() {
+                        return Err(Stop::Closed(Closed::ByClient));
+                    }
+                }
+                Err(_) => return Err(Stop::Closed(Closed::ByClient)),
+            }
+        }
+    }
+}
+
+enum Stop {
+    Closed(Closed),
+    Fault(Box<Header>, Fault),
+}
+
+/// The bytes that were received and not handed over: `start..end` of the buffer.
+struct Frames {
+    buffer: AlignedBuffer,
+    start: usize,
+    end: usize,
+    /// The connection's own buffer while a large one is borrowed.
+    small: Option<AlignedBuffer>,
+}
+
+impl Frames {
+    fn new() -> Self {
+        let mut buffer = AlignedBuffer::with_capacity(SMALL_BUFFER);
+        buffer.resize(SMALL_BUFFER);
+        Self { buffer, start: 0, end: 0, small: None }
+    }
+
+    fn has_bytes(&self) -> bool {
+        self.end > self.start
+    }
+
+    fn free(&mut self) -> &mut [u8] {
+        let end = self.end;
+        &mut self.buffer[end..]
+    }
+
+    /// Size of the frame in front, if it is whole.
+    fn whole(&self) -> Result<Option<usize>, Fault> {
+        if self.end - self.start < HEADER_SIZE {
+            return Ok(None);
+        }
+        let header = Header::peek(&self.buffer[self.start..self.end])?;
+        let size = header.size as usize;
+        if !size.is_multiple_of(16) {
+            let message = format!("found {size} bytes, expected a multiple of 16");
+            return Err(Fault::new(FaultCode::BadSize, message));
+        }
+        Ok((self.end - self.start >= size).then_some(size))
+    }
+
+    /// The header in front, as it came.
+    fn raw_header(&self) -> Header {
+        let bytes = &self.buffer[self.start..self.end];
+        bytes.get(..HEADER_SIZE).map(bytemuck::pod_read_unaligned).unwrap_or_default()
+    }
+
+    /// Makes the frame in front fit behind what has come of it.
+    async fn make_room(&mut self, core: &Core) {
+        let size = match self.end - self.start {
+            0 => HEADER_SIZE,
+            have if have < HEADER_SIZE => HEADER_SIZE,
+            _ => self.raw_header().size as usize,
+        };
+        if self.start + size <= self.buffer.len() && self.end < self.buffer.len() {
+            return;
+        }
+        if size <= self.buffer.len() {
+            self.buffer.copy_within(self.start..self.end, 0);
+        } else {
+            let mut large = core.large_buffers.take(FRAME_SIZE_MAX).await;
+            large[..self.end - self.start].copy_from_slice(&self.buffer[self.start..self.end]);
+            self.small = Some(std::mem::replace(&mut self.buffer, large));
+        }
+        self.end -= self.start;
+        self.start = 0;
+    }
+
+    /// The frame in front was handed over. A large buffer goes back as soon as the rest fits the small one.
+    fn consume(&mut self, size: usize, core: &Core) {
+        self.start += size;
+        if !self.has_bytes() {
+            (self.start, self.end) = (0, 0);
+        }
+        let rest = self.end - self.start;
+        if rest == 0
+            && let Some(small) = self.small.take()
+        {
+            core.large_buffers.give_back(std::mem::replace(&mut self.buffer, small));
+        }
+    }
+
+    fn give_back(self, core: &Core) {
+        if self.small.is_some() {
+            core.large_buffers.give_back(self.buffer);
+        }
+    }
+}

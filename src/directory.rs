@@ -1,0 +1,231 @@
+//! The data directory: formatting it, opening it for one process alone, and what files lie in it.
+//!
+//! `auriga.toml` says what it is, `lock` is held while a process uses it, `cuts/` and `streams/` hold the log.
+
+use crate::failure::{Failure, Outcome};
+use auriga_shards::limits::SECTOR_SIZE;
+use auriga_shards::log::{File as LogFile, IdMode, Identity};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The version of the directory's layout.
+pub const FORMAT: u32 = 1;
+const IDENTITY_FILE: &str = "auriga.toml";
+const LOCK_FILE: &str = "lock";
+
+/// What `auriga.toml` says.
+#[derive(Serialize, Deserialize)]
+struct IdentityFile {
+    format: u32,
+    cluster: u64,
+    ids: String,
+}
+
+/// A data directory that this process holds.
+#[derive(Debug)]
+pub struct Directory {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What all its files belong to.
+    pub identity: Identity,
+    _lock: Option<File>,
+}
+
+/// Makes a directory that holds an empty ledger.
+pub fn format(path: &Path, cluster: u64, id_mode: IdMode) -> Outcome<()> {
+    let shown = path.display();
+    fs::create_dir_all(path).map_err(|e| cannot("create", path, &e))?;
+    let mut entries = fs::read_dir(path).map_err(|e| cannot("read", path, &e))?;
+    if let Some(Ok(entry)) = entries.next() {
+        return Err(Failure::failed(format!(
+            "{shown} is not empty (it holds {:?}): format makes a new directory only. Name another one, or remove what \
+             is there yourself",
+            entry.file_name()
+        )));
+    }
+    check_direct_io(path)?;
+    for folder in ["cuts", "streams"] {
+        let folder = path.join(folder);
+        fs::create_dir(&folder).map_err(|e| cannot("create", &folder, &e))?;
+        sync_directory(&folder)?;
+    }
+    let content = IdentityFile { format: FORMAT, cluster, ids: id_mode.name().into() };
+    let text = toml::to_string(&content).expect("three plain values are TOML");
+    let file_path = path.join(IDENTITY_FILE);
+    let mut file = File::create(&file_path).map_err(|e| cannot("create", &file_path, &e))?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.map_err(|e| cannot("write", &file_path, &e))?;
+    sync_directory(path)
+}
+
+impl Directory {
+    /// Opens a formatted directory and keeps other processes out of it.
+    pub fn open(path: &Path) -> Outcome<Self> {
+        let identity = read_identity(path)?;
+        let lock = lock(path)?;
+        check_direct_io(path)?;
+        Ok(Self { path: path.into(), identity, _lock: Some(lock) })
+    }
+
+    /// Looks at a directory without changing or locking it.
+    pub fn look(path: &Path) -> Outcome<Self> {
+        Ok(Self { path: path.into(), identity: read_identity(path)?, _lock: None })
+    }
+
+    /// The path of a file of the log.
+    pub fn file(&self, file: LogFile) -> PathBuf {
+        self.path.join(file.to_string())
+    }
+
+    /// Every file of the log, in order, each checked to belong here and none missing in between.
+    pub fn log_files(&self) -> Outcome<Vec<LogFile>> {
+        let mut files = Vec::new();
+        for folder in ["cuts", "streams"] {
+            let folder = self.path.join(folder);
+            for entry in fs::read_dir(&folder).map_err(|e| cannot("read", &folder, &e))? {
+                let entry = entry.map_err(|e| cannot("read", &folder, &e))?;
+                files.extend(entry.file_name().to_str().and_then(|name| parse_name(&folder, name)));
+            }
+        }
+        files.sort_unstable();
+        for file in &files {
+            self.check_file(*file)?;
+        }
+        let mut next_cuts = 0;
+        for file in &files {
+            if let LogFile::Cuts { segment } = file {
+                if *segment != next_cuts {
+                    let missing = LogFile::Cuts { segment: next_cuts };
+                    let message = format!("{}: missing, although later segments are there", self.file(missing).display());
+                    return Err(Failure::damaged(message + ". Restore it from a copy of this directory"));
+                }
+                next_cuts += 1;
+            }
+        }
+        Ok(files)
+    }
+
+    fn check_file(&self, file: LogFile) -> Outcome<()> {
+        let path = self.file(file);
+        let mut sector = [0; SECTOR_SIZE];
+        let mut opened = File::open(&path).map_err(|e| cannot("open", &path, &e))?;
+        let size = opened.metadata().map_err(|e| cannot("look at", &path, &e))?.len();
+        if size != file.size() {
+            let (expected, shown) = (file.size(), path.display());
+            let message = format!("{shown}: found {size} bytes, expected {expected}. Restore it from a copy");
+            return Err(Failure::damaged(message));
+        }
+        opened.read_exact(&mut sector).map_err(|e| cannot("read", &path, &e))?;
+        file.check_header(&self.identity, &sector)
+            .map_err(|damage| Failure::damaged(format!("{}: {damage}", path.display())))
+    }
+}
+
+fn parse_name(folder: &Path, name: &str) -> Option<LogFile> {
+    let stem = name.strip_suffix(".log")?;
+    if folder.ends_with("cuts") {
+        return Some(LogFile::Cuts { segment: stem.parse().ok()? });
+    }
+    let (stream, segment) = stem.split_once('-')?;
+    Some(LogFile::Stream { stream: stream.parse().ok()?, segment: segment.parse().ok()? })
+}
+
+fn read_identity(path: &Path) -> Outcome<Identity> {
+    let file = path.join(IDENTITY_FILE);
+    let shown = file.display();
+    let text = fs::read_to_string(&file).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Failure::environment(format!(
+            "{} is not a formatted data directory ({shown} is not there): run `auriga format --data {}` first",
+            path.display(),
+            path.display()
+        )),
+        _ => cannot("read", &file, &e),
+    })?;
+    let found: IdentityFile =
+        toml::from_str(&text).map_err(|e| Failure::damaged(format!("{shown}: {}: restore it from a copy", e.message())))?;
+    if found.format != FORMAT {
+        return Err(Failure::environment(format!(
+            "{shown}: found format {}, this binary reads format {FORMAT}: start the version that wrote it",
+            found.format
+        )));
+    }
+    let id_mode = match found.ids.as_str() {
+        "time" => IdMode::Time,
+        "any" => IdMode::Any,
+        other => return Err(Failure::damaged(format!("{shown}: ids = {other:?}, expected \"time\" or \"any\""))),
+    };
+    Ok(Identity { cluster: found.cluster, id_mode })
+}
+
+fn lock(path: &Path) -> Outcome<File> {
+    let file_path = path.join(LOCK_FILE);
+    let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&file_path);
+    let mut file = opened.map_err(|e| cannot("open", &file_path, &e))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            let _ = file.read_to_string(&mut owner);
+            return Err(Failure::environment(format!(
+                "{} is in use by another auriga (process {}): stop that one, or name another directory",
+                path.display(),
+                owner.trim()
+            )));
+        }
+        Err(fs::TryLockError::Error(e)) => return Err(cannot("lock", &file_path, &e)),
+    }
+    let written = file.set_len(0).and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
+    written.map_err(|e| cannot("write", &file_path, &e))?;
+    Ok(file)
+}
+
+/// Fails if the file system can't do direct I/O (tmpfs can't): without it a durable write is not what it says.
+fn check_direct_io(path: &Path) -> Outcome<()> {
+    let probe = path.join(".direct-io");
+    let opened = OpenOptions::new().create(true).truncate(true).write(true).custom_flags(libc::O_DIRECT).open(&probe);
+    let removed = fs::remove_file(&probe);
+    match opened {
+        Ok(file) => {
+            drop(file);
+            removed.map_err(|e| cannot("remove", &probe, &e))
+        }
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Err(Failure::environment(format!(
+            "{}: its file system can't do direct I/O (O_DIRECT), as tmpfs can't: use a directory on ext4 or XFS",
+            path.display()
+        ))),
+        Err(e) => Err(cannot("write to", path, &e)),
+    }
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_directory(path: &Path) -> Outcome<()> {
+    File::open(path).and_then(|d| d.sync_all()).map_err(|e| cannot("sync", path, &e))
+}
+
+/// An error of the file system, with what to do about it.
+pub fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
+    let fix = match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => ": give this user access, or name another directory",
+        Some(libc::ENOSPC) => ": the disk is full; free space",
+        Some(libc::EROFS) => ": the file system is mounted read-only",
+        Some(libc::EMFILE | libc::ENFILE) => ": raise the limit on open files (ulimit -n)",
+        _ => "",
+    };
+    Failure::environment(format!("can't {what} {}: {error}{fix}", path.display()))
+}
+
+/// Bytes free for this user where `path` lies.
+pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let file = File::open(path)?;
+    // SAFETY: statvfs is plain data, for which zeros are valid.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open and `stat` is writable for the call.
+    if unsafe { libc::fstatvfs(file.as_raw_fd(), &raw mut stat) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(stat.f_bavail * stat.f_frsize)
+}

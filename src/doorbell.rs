@@ -1,0 +1,64 @@
+//! How a thread wakes an executor that is parked: an eventfd, rung only if somebody sleeps behind it.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+/// The doorbell of one executor.
+#[derive(Debug)]
+pub struct Doorbell {
+    event: File,
+    parked: AtomicBool,
+}
+
+impl Doorbell {
+    /// A doorbell that nobody sleeps behind.
+    pub fn new() -> std::io::Result<Self> {
+        // SAFETY: no memory is passed.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor was just made and nobody else owns it.
+        let event = unsafe { File::from_raw_fd(fd) };
+        Ok(Self { event, parked: AtomicBool::new(false) })
+    }
+
+    /// Wakes the executor if it is parked. To be called after the work was made visible.
+    ///
+    /// 1. The ringer makes work visible, fences, then looks whether the executor is parked.
+    /// 2. The executor says that it is parked, fences, then looks for work.
+    ///
+    /// So one of the two sees the other.
+    pub fn ring(&self) {
+        fence(Ordering::SeqCst);
+        if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::AcqRel) {
+            self.ring_anyway();
+        }
+    }
+
+    /// Makes the descriptor readable.
+    pub fn ring_anyway(&self) {
+        // A full counter is readable as well: nothing is lost when the write would block.
+        let _ = (&self.event).write(&1u64.to_ne_bytes());
+    }
+
+    /// Says that the executor is about to sleep; it must look for work once more after this.
+    pub fn park(&self) {
+        self.parked.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Says that it is awake, and makes the descriptor silent.
+    pub fn unpark(&self) {
+        self.parked.store(false, Ordering::Relaxed);
+        let _ = (&self.event).read(&mut [0; 8]);
+    }
+}
+
+impl AsRawFd for Doorbell {
+    fn as_raw_fd(&self) -> RawFd {
+        self.event.as_raw_fd()
+    }
+}

@@ -1,0 +1,369 @@
+//! One turn of a core: what it looks at, in which order, and what it does with the shard's outputs.
+//!
+//! Poll order, and why:
+//! 1. completions of the log: they end what others wait for;
+//! 2. control messages of every other shard, then route messages as far as the shard wants them;
+//! 3. what the keeper and the gate say: rare;
+//! 4. the shard's own deadline.
+//!
+//! Connections are tasks of their own on the same executor; they hand a request over as soon as it is whole. When there
+//! is nothing to do the core spins for a short, configured time (yielding, so that its I/O goes on), then parks.
+
+use crate::buffers::Buffers;
+use crate::clock;
+use crate::connection::{Closed, Connection};
+use crate::doorbell::Doorbell;
+use crate::keeper::{News, Wish};
+use crate::runtime::{self, Ready, Signal};
+use crate::server::Shared;
+use crate::storage::Storage;
+use auriga_shards::arrival::ConnectionId;
+use auriga_shards::execute::message::Lane;
+use auriga_shards::histograms::Stage;
+use auriga_shards::mesh::Mesh;
+use auriga_shards::place::ShardId;
+use auriga_shards::shard::Shard;
+use auriga_shards::step::{Input, Output, Outputs, Reply};
+use auriga_wire::frame::{Command, Header};
+use auriga_wire::{Fault, Frame};
+use rtrb::{Consumer, Producer};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Messages taken from one ring before the next one has its turn.
+const MESSAGES_A_TURN: usize = 64;
+/// How often deadlines and clients' patience are looked at.
+const HEARTBEAT: Duration = Duration::from_millis(10);
+/// Heartbeats between two looks at the clients' patience.
+const PATIENCE_EVERY: u32 = 100;
+/// How long a stopping server waits for clients to take their replies.
+const FAREWELL_NS: u64 = 2_000_000_000;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is in the shard's hands.
+    Taken,
+    /// No room now: offer it again after [`Core::room`].
+    Later,
+    /// The server stops.
+    Stopping,
+}
+
+/// The ends of everything that leads into and out of one core.
+pub struct Ends {
+    /// Rings to the other shards.
+    pub mesh: Mesh,
+    /// Doorbells of all shards.
+    pub doorbells: Vec<Arc<Doorbell>>,
+    /// Wishes to the keeper, and its news.
+    pub wishes: Producer<Wish>,
+    /// The keeper's news.
+    pub news: Consumer<News>,
+    /// The keeper's doorbell.
+    pub keeper: Arc<Doorbell>,
+    /// New connections from the gate.
+    pub arrivals: Consumer<TcpStream>,
+    /// Where histograms go at intervals.
+    pub metrics: crate::metrics::Feed,
+}
+
+struct State {
+    shard: Shard,
+    storage: Storage,
+    ends: Ends,
+    outputs: Outputs,
+}
+
+/// One core of the server.
+pub struct Core {
+    number: ShardId,
+    state: RefCell<State>,
+    connections: RefCell<HashMap<ConnectionId, Rc<Connection>>>,
+    next_connection: Cell<u64>,
+    shared: Arc<Shared>,
+    doorbell: Arc<Doorbell>,
+    drained: Cell<bool>,
+    stopping_since: Cell<Option<u64>>,
+    /// Deferred requests may be offered again.
+    pub room: Signal,
+    /// Receive buffers for large frames.
+    pub large_buffers: Buffers,
+}
+
+struct Bell(Arc<Doorbell>);
+
+impl AsRawFd for Bell {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl Core {
+    /// A core around its shard.
+    pub fn new(number: ShardId, shard: Shard, storage: Storage, ends: Ends, shared: Arc<Shared>) -> Self {
+        let doorbell = ends.doorbells[number.index()].clone();
+        let large_buffers = Buffers::new(shared.options.large_buffers_per_shard());
+        Self {
+            number,
+            state: RefCell::new(State { shard, storage, ends, outputs: Outputs::default() }),
+            connections: RefCell::default(),
+            next_connection: Cell::new(1),
+            shared,
+            doorbell,
+            drained: Cell::new(false),
+            stopping_since: Cell::new(None),
+            room: Signal::default(),
+            large_buffers,
+        }
+    }
+
+    /// Runs until the server stops.
+    pub async fn run(self: Rc<Self>) {
+        let ready = Ready::new(Bell(self.doorbell.clone())).expect("an eventfd can be polled");
+        let core = self.clone();
+        runtime::spawn(async move { core.beat().await });
+        if self.number == ShardId(0) {
+            self.step(Input::Recover);
+        }
+        let mut idle_since = None;
+        while !self.has_ended() {
+            if self.turn() {
+                idle_since = None;
+                runtime::yield_if_needed().await;
+                continue;
+            }
+            let now = clock::now().monotonic_ns;
+            if now < *idle_since.get_or_insert(now) + self.shared.options.spin_ns {
+                runtime::yield_now().await;
+                continue;
+            }
+            self.doorbell.park();
+            if !self.has_work() {
+                let _ = ready.readable().await;
+            }
+            self.doorbell.unpark();
+        }
+    }
+
+    /// Takes what has come, from all sides. `false` if nothing had.
+    fn turn(self: &Rc<Self>) -> bool {
+        let mut state = self.state.borrow_mut();
+        let clock = clock::now();
+        let mut worked = false;
+        let State { shard, storage, ends, outputs } = &mut *state;
+        while storage.complete(|input| shard.step(clock, input, outputs)) {
+            worked = true;
+        }
+        for from in (0..ends.doorbells.len() as u16).map(ShardId) {
+            for _ in 0..MESSAGES_A_TURN {
+                let Some(message) = ends.mesh.pop(from, Lane::Control) else { break };
+                shard.step(clock, Input::Message(from, message), outputs);
+                worked = true;
+            }
+        }
+        for from in (0..ends.doorbells.len() as u16).map(ShardId) {
+            for _ in 0..MESSAGES_A_TURN {
+                if !shard.wants_route(from) {
+                    break;
+                }
+                let Some(message) = ends.mesh.pop(from, Lane::Route) else { break };
+                shard.step(clock, Input::Message(from, message), outputs);
+                worked = true;
+            }
+        }
+        while let Ok(news) = ends.news.pop() {
+            let input = match news {
+                News::Stream(through) => Input::StreamPrepared { through },
+                News::Cuts(through) => Input::CutsPrepared { through },
+                News::Full(full) => Input::StorageFull(full),
+            };
+            shard.step(clock, input, outputs);
+            worked = true;
+        }
+        while let Ok(socket) = ends.arrivals.pop() {
+            self.welcome(socket, clock.monotonic_ns);
+            worked = true;
+        }
+        if shard.deadline().is_some_and(|deadline| clock.monotonic_ns >= deadline) {
+            shard.step(clock, Input::Tick, outputs);
+            worked = true;
+        }
+        self.perform(&mut state);
+        worked
+    }
+
+    fn has_work(&self) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        let shards = (0..state.ends.doorbells.len() as u16).map(ShardId);
+        state.storage.has_work()
+            || !state.ends.news.is_empty()
+            || !state.ends.arrivals.is_empty()
+            || shards.into_iter().any(|from| {
+                state.ends.mesh.has(from, Lane::Control)
+                    || state.shard.wants_route(from) && state.ends.mesh.has(from, Lane::Route)
+            })
+    }
+
+    fn step(self: &Rc<Self>, input: Input<'_>) {
+        let mut state = self.state.borrow_mut();
+        let State { shard, outputs, .. } = &mut *state;
+        shard.step(clock::now(), input, outputs);
+        self.perform(&mut state);
+    }
+
+    /// Hands a checked request to the shard.
+    pub fn submit(&self, from: ConnectionId, command: Command, frame: &Frame<'_>) -> Admission {
+        if self.shared.is_stopping() && command.writes() {
+            return Admission::Stopping;
+        }
+        let mut state = self.state.borrow_mut();
+        let State { shard, outputs, .. } = &mut *state;
+        shard.step(clock::now(), Input::Request(from, *frame), outputs);
+        let before = outputs.list.len();
+        outputs.list.retain(|output| !matches!(output, Output::Deferred(who) if *who == from));
+        let deferred = outputs.list.len() < before;
+        self.perform(&mut state);
+        if deferred { Admission::Later } else { Admission::Taken }
+    }
+
+    /// Answers a request that can't be taken as a whole.
+    pub fn refuse(&self, connection: &Rc<Connection>, header: &Header, fault: &Fault) {
+        let mut state = self.state.borrow_mut();
+        let cluster = self.shared.directory.identity.cluster;
+        connection.under_way.set(connection.under_way.get() + 1);
+        state.outputs.refuse(connection.id, header, cluster, fault);
+        self.perform(&mut state);
+    }
+
+    /// Does what the shard wants done.
+    fn perform(&self, state: &mut State) {
+        let State { shard, storage, ends, outputs } = state;
+        for output in outputs.list.drain(..) {
+            match output {
+                Output::Reply(reply) => self.deliver(&reply, &outputs.replies, shard),
+                Output::Deferred(_) => unreachable!("taken out where the request was handed over"),
+                Output::Room => self.room.notify(),
+                Output::PrepareStream { stream, first, last } => {
+                    wish(ends, Wish { stream: Some(stream), first, last });
+                }
+                Output::PrepareCuts { first, last } => wish(ends, Wish { stream: None, first, last }),
+                Output::Recovered { end, dropped } => self.shared.recovered(&end, dropped.as_ref()),
+                Output::Serving { incarnation } => self.shared.serving(self.number, incarnation),
+                Output::Damaged(hole) => self.shared.fail(crate::failure::Failure::damaged(hole.to_string())),
+                Output::ClockIsAway { ahead_ns } => self.shared.clock_is_away(ahead_ns),
+                Output::DamageFound(what) => tracing::error!("damage in the log: {what}"),
+                output => {
+                    let left = storage.start(output);
+                    debug_assert!(left.is_none(), "storage takes every output that is left");
+                }
+            }
+        }
+        outputs.replies.clear();
+        for outgoing in &outputs.outgoing {
+            debug_assert_ne!(outgoing.to, self.number);
+        }
+        let mut told = [false; auriga_shards::limits::STREAMS];
+        for outgoing in outputs.outgoing.drain(..) {
+            told[outgoing.to.index()] = true;
+            ends.mesh.push(outgoing.to, outgoing.message);
+        }
+        for (doorbell, _) in ends.doorbells.iter().zip(told).filter(|(_, told)| *told) {
+            doorbell.ring();
+        }
+        storage.submit();
+    }
+
+    fn deliver(&self, reply: &Reply, bytes: &[u8], shard: &mut Shard) {
+        let connections = self.connections.borrow();
+        let Some(connection) = connections.get(&reply.to) else { return };
+        let now = clock::now().monotonic_ns;
+        connection.send(&bytes[reply.bytes.clone()], now);
+        connection.under_way.set(connection.under_way.get() - 1);
+        connection.changed.notify();
+        if let Some((arrived, executed)) = reply.times {
+            let done = clock::now().monotonic_ns;
+            shard.histograms.record(Stage::Reply, done.saturating_sub(executed));
+            shard.histograms.record(Stage::Total, done.saturating_sub(arrived));
+        }
+    }
+
+    /// Takes a connection over from the gate.
+    fn welcome(self: &Rc<Self>, socket: TcpStream, now_ns: u64) {
+        let id = ConnectionId(self.next_connection.get());
+        self.next_connection.set(id.0 + 1);
+        let connection = match Connection::new(id, socket, now_ns) {
+            Ok(connection) => Rc::new(connection),
+            Err(_) => return self.shared.left(self.number, Closed::ByClient),
+        };
+        self.connections.borrow_mut().insert(id, connection.clone());
+        let core = self.clone();
+        runtime::spawn(async move {
+            let why = connection.serve(&core).await;
+            core.connections.borrow_mut().remove(&id);
+            core.shared.left(core.number, why);
+        });
+    }
+
+    /// What is done by the clock and not by an event.
+    async fn beat(self: Rc<Self>) {
+        let mut beats = 0u32;
+        while !self.has_ended() {
+            runtime::sleep(HEARTBEAT).await;
+            self.turn();
+            beats = beats.wrapping_add(1);
+            let now = clock::now().monotonic_ns;
+            if beats.is_multiple_of(PATIENCE_EVERY) {
+                for connection in self.open_connections() {
+                    connection.check_patience(now, self.large_buffers.are_short());
+                }
+            }
+            {
+                let state = &mut *self.state.borrow_mut();
+                state.ends.metrics.feed(&mut state.shard.histograms, now);
+            }
+            if self.shared.is_stopping() {
+                self.say_farewell(now);
+            }
+        }
+        // The run loop may be parked: it has to see the end.
+        self.doorbell.ring_anyway();
+    }
+
+    fn open_connections(&self) -> Vec<Rc<Connection>> {
+        self.connections.borrow().values().cloned().collect()
+    }
+
+    /// The server stops: connections that are owed nothing are closed; then this core is drained.
+    fn say_farewell(&self, now_ns: u64) {
+        let since = self.stopping_since.get().unwrap_or(now_ns);
+        self.stopping_since.set(Some(since));
+        self.room.notify();
+        for connection in self.open_connections() {
+            if connection.is_quiet() {
+                connection.close(Closed::Stopping);
+            } else if now_ns > since + FAREWELL_NS {
+                connection.close(Closed::Stalled);
+            }
+        }
+        let idle = self.connections.borrow().is_empty() && self.state.borrow().shard.is_idle();
+        if idle && !self.drained.replace(true) {
+            self.shared.drained.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.shared.has_failed() || self.shared.drained.load(Ordering::Acquire) == self.shared.options.shards()
+    }
+}
+
+fn wish(ends: &mut Ends, wish: Wish) {
+    ends.wishes.push(wish).expect("a shard has few wishes at a time");
+    ends.keeper.ring();
+}

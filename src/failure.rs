@@ -1,0 +1,56 @@
+//! How a command ends when it can't do what it was asked: a message that names cause and fix, and an exit code.
+
+use std::fmt;
+
+/// Why a command failed; the number is the process's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It failed, or what was to be verified is not so.
+    Failed = 1,
+    /// It was asked wrongly.
+    Usage = 2,
+    /// The data is damaged.
+    Damaged = 3,
+    /// The machine, or what surrounds the process, does not allow it.
+    Environment = 4,
+}
+
+/// A failure for a person to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind.
+    pub kind: Kind,
+    /// What was found, what was expected, what to do.
+    pub message: String,
+}
+
+impl Failure {
+    /// It failed.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Failed, message: message.into() }
+    }
+
+    /// It was asked wrongly.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Usage, message: message.into() }
+    }
+
+    /// The data is damaged.
+    pub fn damaged(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Damaged, message: message.into() }
+    }
+
+    /// The machine does not allow it.
+    pub fn environment(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Environment, message: message.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// What a command returns.
+pub type Outcome<T> = Result<T, Failure>;

@@ -1,0 +1,81 @@
+//! The gate: one housekeeping thread that accepts connections and deals them out, to the core that has the fewest.
+
+use crate::connection::Closed;
+use crate::doorbell::Doorbell;
+use crate::server::Shared;
+use auriga_shards::place::ShardId;
+use auriga_wire::frame::{HEADER_SIZE, Header, MAGIC, VERSION, seal};
+use auriga_wire::FaultCode;
+use rtrb::Producer;
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Rest after an accept that failed for want of descriptors or memory.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// The way to one core.
+pub struct Door {
+    /// Where its connections go.
+    pub connections: Producer<TcpStream>,
+    /// To wake it.
+    pub doorbell: Arc<Doorbell>,
+}
+
+/// Accepts until the server stops.
+pub fn run(listener: &TcpListener, mut doors: Vec<Door>, bell: &Doorbell, shared: &Shared) {
+    while !shared.is_stopping() && !shared.has_failed() {
+        wait(listener, bell);
+        loop {
+            match listener.accept() {
+                Ok((socket, _)) => admit(socket, &mut doors, shared),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(e) => {
+                    tracing::warn!("can't accept a connection: {e}. Raise the limit on open files (ulimit -n) if that is it");
+                    std::thread::sleep(BREATH);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn wait(listener: &TcpListener, bell: &Doorbell) {
+    let poll = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut polls = [poll(listener.as_raw_fd()), poll(bell.as_raw_fd())];
+    // SAFETY: two pollfds, alive for the call.
+    unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) };
+}
+
+fn admit(socket: TcpStream, doors: &mut [Door], shared: &Shared) {
+    let open: Vec<u32> = shared.open.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+    let max = shared.options.connections_max;
+    if open.iter().sum::<u32>() >= max {
+        shared.count_closed(Closed::Fault(FaultCode::TooManyConnections));
+        return turn_away(socket, max);
+    }
+    let fewest = (0..doors.len()).min_by_key(|core| open[*core]).expect("a server has a core");
+    shared.open[fewest].fetch_add(1, Ordering::Relaxed);
+    let door = &mut doors[fewest];
+    if door.connections.push(socket).is_err() {
+        return shared.left(ShardId(fewest as u16), Closed::Fault(FaultCode::TooManyConnections));
+    }
+    door.doorbell.ring();
+}
+
+/// Says why, if the socket takes it at once, and closes.
+fn turn_away(mut socket: TcpStream, max: u32) {
+    let text = format!("the server holds {max} connections, its limit (--connections-max): try again later");
+    let header = Header { magic: MAGIC, version: VERSION, ..Header::default() };
+    let header = Header::reply(&header, FaultCode::TooManyConnections.number(), 0, 0, text.len());
+    let mut frame = vec![0; HEADER_SIZE];
+    frame.copy_from_slice(bytemuck::bytes_of(&header));
+    frame.extend_from_slice(text.as_bytes());
+    seal(&mut frame);
+    let _ = socket.set_nonblocking(true);
+    let _ = socket.write(&frame);
+}

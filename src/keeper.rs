@@ -1,0 +1,226 @@
+//! The keeper: one housekeeping thread that makes the log's segments before they are needed.
+//!
+//! A segment is preallocated and written with zeros, because a durable write into an extent that was never written costs a
+//! drive several writes. It gets its name only when all of that is durable, so a file of the log is whole or not there.
+
+use crate::directory::{self, Directory};
+use crate::doorbell::Doorbell;
+use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
+use auriga_shards::log::File as LogFile;
+use auriga_shards::place::ShardId;
+use rtrb::{Consumer, Producer};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How long the keeper rests before it looks again whether a full disk has room.
+const RETRY: Duration = Duration::from_millis(500);
+/// Bytes of zeros written at once.
+const ZEROS: usize = 1 << 20;
+/// Bytes that stay free on the disk: for the lock file, histogram logs, and the operator.
+const DISK_RESERVE: u64 = 64 << 20;
+
+/// A shard's wish: these segments of a stream, or of the cut log.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// `None`: the cut log.
+    pub stream: Option<u16>,
+    /// First segment.
+    pub first: u32,
+    /// Last segment.
+    pub last: u32,
+}
+
+/// What the keeper tells a shard.
+#[derive(Clone, Copy, Debug)]
+pub enum News {
+    /// Its stream is prepared up to this byte offset.
+    Stream(u64),
+    /// The cut log is prepared through the slot of this epoch.
+    Cuts(u64),
+    /// Nothing more can be prepared; or something can again.
+    Full(bool),
+}
+
+/// The keeper's ends of the rings to one shard.
+#[derive(Debug)]
+pub struct Client {
+    /// Wishes.
+    pub wishes: Consumer<Wish>,
+    /// Answers.
+    pub news: Producer<News>,
+    /// To wake the shard.
+    pub doorbell: Arc<Doorbell>,
+}
+
+/// The log's use of the disk, for the status.
+#[derive(Debug, Default)]
+pub struct Usage {
+    /// Bytes of all segments.
+    pub bytes: AtomicU64,
+}
+
+/// The keeper's state.
+pub struct Keeper {
+    directory: Arc<Directory>,
+    clients: Vec<Client>,
+    doorbell: Arc<Doorbell>,
+    usage: Arc<Usage>,
+    log_max: u64,
+    zeros: Vec<Sector>,
+    /// Wishes that are not fulfilled, with the shard's number.
+    open: Vec<(ShardId, Wish)>,
+    full: bool,
+}
+
+#[repr(C, align(4096))]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Sector([u8; SECTOR_SIZE]);
+
+impl Keeper {
+    /// A keeper of a directory whose log may have `log_max` bytes.
+    pub fn new(
+        directory: Arc<Directory>,
+        clients: Vec<Client>,
+        doorbell: Arc<Doorbell>,
+        usage: Arc<Usage>,
+        log_max: u64,
+    ) -> Self {
+        let zeros = bytemuck::allocation::zeroed_vec(ZEROS / SECTOR_SIZE);
+        Self { directory, clients, doorbell, usage, log_max, zeros, open: Vec::new(), full: false }
+    }
+
+    /// Works until `stop` says so.
+    pub fn run(mut self, stop: impl Fn() -> bool) {
+        while !stop() {
+            for (shard, client) in self.clients.iter_mut().enumerate() {
+                while let Ok(wish) = client.wishes.pop() {
+                    self.open.push((ShardId(shard as u16), wish));
+                }
+            }
+            if !self.work() {
+                self.rest();
+            }
+        }
+    }
+
+    /// Makes one segment. `false` if there is nothing to do, or no room.
+    fn work(&mut self) -> bool {
+        let Some((shard, wish)) = self.open.first().copied() else { return false };
+        let file = match wish.stream {
+            Some(stream) => LogFile::Stream { stream, segment: wish.first },
+            None => LogFile::Cuts { segment: wish.first },
+        };
+        if let Err(e) = self.provide(file) {
+            if !self.full {
+                tracing::warn!("can't prepare {}: {e}. New batches are refused until there is room", self.directory.file(file).display());
+            }
+            self.say_full(true);
+            // The next shard's wish may still be fulfilled: its segment may be there already.
+            self.open.rotate_left(1);
+            return false;
+        }
+        self.say_full(false);
+        self.open.remove(0);
+        if wish.first < wish.last {
+            self.open.push((shard, Wish { first: wish.first + 1, ..wish }));
+        }
+        let through = u64::from(wish.first) + 1;
+        let news = match wish.stream {
+            Some(_) => News::Stream(through * STREAM_SEGMENT_SIZE),
+            None => News::Cuts(through * CUT_SEGMENT_SLOTS),
+        };
+        self.tell(shard, news);
+        true
+    }
+
+    fn tell(&mut self, shard: ShardId, news: News) {
+        let client = &mut self.clients[shard.index()];
+        client.news.push(news).expect("a shard has few wishes at a time");
+        client.doorbell.ring();
+    }
+
+    fn say_full(&mut self, full: bool) {
+        if self.full == full {
+            return;
+        }
+        self.full = full;
+        if !full {
+            tracing::info!("there is room for the log again");
+        }
+        for shard in 0..self.clients.len() {
+            self.tell(ShardId(shard as u16), News::Full(full));
+        }
+    }
+
+    fn rest(&self) {
+        self.doorbell.park();
+        if self.clients.iter().any(|client| !client.wishes.is_empty()) {
+            return self.doorbell.unpark();
+        }
+        let mut poll = libc::pollfd { fd: self.doorbell.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let patience = if self.open.is_empty() { -1 } else { RETRY.as_millis() as i32 };
+        // SAFETY: one pollfd, alive for the call.
+        unsafe { libc::poll(&raw mut poll, 1, patience) };
+        self.doorbell.unpark();
+    }
+
+    /// Makes sure that a segment is there.
+    fn provide(&self, file: LogFile) -> Result<(), String> {
+        let path = self.directory.file(file);
+        if path.exists() {
+            return Ok(());
+        }
+        let used = self.usage.bytes.load(Ordering::Relaxed);
+        if used + file.size() > self.log_max {
+            return Err(format!("the log has {used} bytes, its bound is {} (--log-max)", self.log_max));
+        }
+        let free = directory::free_bytes(&self.directory.path).map_err(|e| e.to_string())?;
+        if free < file.size() + DISK_RESERVE {
+            return Err(format!("the disk has {free} bytes left, {} are needed", file.size() + DISK_RESERVE));
+        }
+        let making = path.with_extension("making");
+        let made = self.make(file, &making).and_then(|()| std::fs::rename(&making, &path));
+        if let Err(e) = made {
+            let _ = std::fs::remove_file(&making);
+            return Err(e.to_string());
+        }
+        directory::sync_directory(path.parent().unwrap_or(Path::new("/"))).map_err(|e| e.message)?;
+        self.usage.bytes.fetch_add(file.size(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn make(&self, file: LogFile, path: &Path) -> std::io::Result<()> {
+        let options = OpenOptions::new().create(true).truncate(true).write(true).custom_flags(libc::O_DIRECT).clone();
+        let mut made = options.open(path)?;
+        preallocate(&made, file.size())?;
+        let mut first = Box::new(Sector([0; SECTOR_SIZE]));
+        first.0.copy_from_slice(&file.header(&self.directory.identity));
+        made.write_all(&first.0)?;
+        let zeros: &[u8] = bytemuck::cast_slice(&self.zeros);
+        let mut left = file.size() as usize - SECTOR_SIZE;
+        while left > 0 {
+            let size = left.min(zeros.len());
+            made.write_all(&zeros[..size])?;
+            left -= size;
+        }
+        made.sync_all()
+    }
+}
+
+fn preallocate(file: &File, size: u64) -> std::io::Result<()> {
+    // SAFETY: the descriptor is open; no memory is passed.
+    match unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, size as libc::off_t) } {
+        0 => Ok(()),
+        _ => match std::io::Error::last_os_error() {
+            // Not every file system can; the zeros allocate as well.
+            e if e.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+            e => Err(e),
+        },
+    }
+}

@@ -1,0 +1,154 @@
+//! What an operator chooses for a start: defaults, bounds and their checks, in one place.
+
+use crate::failure::{Failure, Outcome};
+use auriga_numa_topology::{Severity, Topology};
+use auriga_shards::limits::Limits;
+use auriga_wire::frame::FRAME_SIZE_MAX;
+use clap::Args;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `auriga start`
+#[derive(Args, Debug)]
+pub struct StartArguments {
+    /// The data directory, made by `auriga format`
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7400")]
+    pub listen: SocketAddr,
+    /// Shards; more than CPUs only for tests [default: one for each core that the topology gives]
+    #[arg(long, value_name = "N")]
+    pub shards: Option<usize>,
+    /// A topology file, as `auriga topology discover` writes it
+    #[arg(long, value_name = "FILE", conflicts_with = "shards")]
+    pub topology: Option<PathBuf>,
+    /// Accounts that the ledger may hold
+    #[arg(long, value_name = "N", default_value_t = Limits::default().accounts_max)]
+    pub accounts_max: u64,
+    /// Transfer ids that may be remembered (about 45 bytes of memory each)
+    #[arg(long, value_name = "N", default_value_t = Limits::default().ids_max)]
+    pub ids_max: u64,
+    /// Bytes that the log's files may have in all
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 30)]
+    pub log_max: u64,
+    /// Connections
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub connections_max: u32,
+    /// Bytes of memory for requests that are being received, all cores
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    pub requests_max: u64,
+    /// How long an idle core spins before it parks, microseconds
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    pub spin: u64,
+    /// Interval of the histogram log in seconds; 0 for none
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub histogram_interval: u64,
+    /// The histogram log [default: histograms.hlog in the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub histogram_log: Option<PathBuf>,
+    /// Take the clock as it is, however far it is from the time of the log
+    #[arg(long)]
+    pub accept_clock: bool,
+}
+
+/// The checked options of a start.
+#[derive(Debug)]
+pub struct Options {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Which CPUs run shards.
+    pub topology: Topology,
+    /// Bounds on accounts and ids.
+    pub limits: Limits,
+    /// Bound on the log's files, bytes.
+    pub log_max: u64,
+    /// Bound on connections.
+    pub connections_max: u32,
+    requests_max: u64,
+    /// How long an idle core spins before it parks.
+    pub spin_ns: u64,
+    /// Interval of the histogram log; zero for none.
+    pub histogram_interval: Duration,
+    histogram_log: Option<PathBuf>,
+    /// Take the clock as it is.
+    pub accept_clock: bool,
+}
+
+impl Options {
+    /// Checks what was asked against the machine.
+    pub fn new(asked: StartArguments) -> Outcome<Self> {
+        let topology = choose_topology(&asked)?;
+        let shards = topology.shards.len() as u64;
+        let smallest = shards * FRAME_SIZE_MAX as u64;
+        if asked.requests_max < smallest {
+            return Err(Failure::usage(format!(
+                "--requests-max {}: expected {smallest} or more, one largest request for each of {shards} shards",
+                asked.requests_max
+            )));
+        }
+        for (flag, value) in [("--connections-max", u64::from(asked.connections_max)), ("--ids-max", asked.ids_max)] {
+            if value == 0 {
+                return Err(Failure::usage(format!("{flag} 0: expected 1 or more")));
+            }
+        }
+        Ok(Self {
+            data: asked.data,
+            listen: asked.listen,
+            topology,
+            limits: Limits { accounts_max: asked.accounts_max, ids_max: asked.ids_max },
+            log_max: asked.log_max,
+            connections_max: asked.connections_max,
+            requests_max: asked.requests_max,
+            spin_ns: asked.spin * 1_000,
+            histogram_interval: Duration::from_secs(asked.histogram_interval),
+            histogram_log: asked.histogram_log,
+            accept_clock: asked.accept_clock,
+        })
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.topology.shards.len()
+    }
+
+    /// Receive buffers that each core may make for large requests.
+    pub fn large_buffers_per_shard(&self) -> usize {
+        self.requests_max as usize / FRAME_SIZE_MAX / self.shards()
+    }
+
+    /// Where the histogram log goes.
+    pub fn histogram_log(&self) -> PathBuf {
+        self.histogram_log.clone().unwrap_or_else(|| self.data.join("histograms.hlog"))
+    }
+}
+
+fn choose_topology(asked: &StartArguments) -> Outcome<Topology> {
+    let environment = |e: auriga_numa_topology::Error| Failure::environment(e.to_string());
+    let machine = auriga_numa_topology::discover().map_err(environment)?;
+    let Some(path) = &asked.topology else {
+        let plan = auriga_numa_topology::plan(&machine, asked.shards).map_err(|e| match e {
+            auriga_numa_topology::Error::ShardCount { .. } => Failure::usage(format!("--shards: {e}")),
+            _ => Failure::environment(e.to_string()),
+        })?;
+        for warning in plan.warnings {
+            tracing::warn!("{warning}");
+        }
+        return Ok(plan.topology);
+    };
+    let topology = Topology::load(path).map_err(environment)?;
+    let mismatches = auriga_numa_topology::compare(&machine, &topology);
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        mismatches.into_iter().partition(|mismatch| mismatch.severity == Severity::Error);
+    for warning in warnings {
+        tracing::warn!("{}: {warning}", path.display());
+    }
+    if errors.is_empty() {
+        return Ok(topology);
+    }
+    let list: Vec<_> = errors.iter().map(|error| format!("  {error}")).collect();
+    Err(Failure::environment(format!("{} does not fit this machine:\n{}", path.display(), list.join("\n"))))
+}

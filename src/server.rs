@@ -1,0 +1,303 @@
+//! The server's life, top to bottom: open the directory, build the shards' rings, start the housekeeping threads and an
+//! executor for each shard, serve, stop.
+
+use crate::connection::Closed;
+use crate::directory::Directory;
+use crate::doorbell::Doorbell;
+use crate::executor::{Core, Ends};
+use crate::failure::{Failure, Outcome};
+use crate::gate::{self, Door};
+use crate::keeper::{Client, Keeper, Usage};
+use crate::metrics;
+use crate::options::Options;
+use crate::runtime;
+use crate::storage::Storage;
+use auriga_numa_topology::{MemoryBinding, Topology};
+use auriga_shards::limits::STREAMS;
+use auriga_shards::log::recover::Dropped;
+use auriga_shards::mesh::Mesh;
+use auriga_shards::pacer::LogEnd;
+use auriga_shards::place::{Placement, ShardId};
+use auriga_shards::shard::{Config, Shard};
+use auriga_wire::report::Status;
+use rtrb::RingBuffer;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+const _: () = assert!(auriga_numa_topology::SHARDS_MAX == STREAMS, "a shard for every stream, at most");
+
+/// Slots of the rings to and from housekeeping.
+const HOUSE_RING_SLOTS: usize = 256;
+
+/// What all threads of the server share. Nothing here is touched for a single transfer.
+pub struct Shared {
+    /// As the operator has chosen.
+    pub options: Options,
+    /// The open data directory.
+    pub directory: Arc<Directory>,
+    /// By core: open connections.
+    pub open: Vec<AtomicU32>,
+    /// Cores that have nothing left to do after a stop.
+    pub drained: AtomicUsize,
+    serving: AtomicUsize,
+    stopping: AtomicBool,
+    failure: OnceLock<Failure>,
+    failed: AtomicBool,
+    /// Every executor has ended.
+    ended: AtomicBool,
+    closed: Vec<(&'static str, AtomicU64)>,
+    started: Instant,
+    usage: Arc<Usage>,
+    doorbells: Vec<Arc<Doorbell>>,
+    house_bells: Vec<Arc<Doorbell>>,
+    address: std::net::SocketAddr,
+}
+
+impl Shared {
+    /// Whether the server stops.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether it can't go on.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Stops the server: no new connection, no new write; what is under way is answered.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    /// Ends the server for a reason; the first one is told.
+    pub fn fail(&self, failure: Failure) {
+        let _ = self.failure.set(failure);
+        self.failed.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        for bell in self.doorbells.iter().chain(&self.house_bells) {
+            bell.ring_anyway();
+        }
+    }
+
+    /// The log was replayed.
+    pub fn recovered(&self, end: &LogEnd, dropped: Option<&Dropped>) {
+        let took = self.started.elapsed();
+        tracing::info!("replayed the log through epoch {} in {took:.1?}", end.epoch);
+        if let Some(Dropped { epoch, damage }) = dropped {
+            tracing::warn!(
+                "dropped epoch {epoch}: {damage}. It was being written when the server went down, and no later cut proves it. \
+                 Unless the disk lost what it had said was durable, none of its transfers was acknowledged"
+            );
+        }
+    }
+
+    /// A shard takes requests; when it was the last, so does the server.
+    pub fn serving(&self, shard: ShardId, incarnation: u64) {
+        tracing::debug!("shard {shard} serves");
+        if self.serving.fetch_add(1, Ordering::AcqRel) + 1 == self.options.shards() {
+            tracing::info!(
+                "serving on {} with {} shards, start number {incarnation}, after {:.0?}",
+                self.address,
+                self.options.shards(),
+                self.started.elapsed()
+            );
+        }
+    }
+
+    /// The clock is too far from the log's time.
+    pub fn clock_is_away(&self, ahead_ns: i128) {
+        let seconds = ahead_ns / 1_000_000_000;
+        let (amount, direction) = (seconds.abs(), if seconds < 0 { "behind" } else { "ahead of" });
+        self.fail(Failure::environment(format!(
+            "the clock is {amount} s {direction} the time of the last epoch in the log: one wrong clock must not expire \
+             everything. Set the clock right; or, if it is right, start once with --accept-clock"
+        )));
+    }
+
+    /// A connection has ended.
+    pub fn left(&self, core: ShardId, why: Closed) {
+        self.open[core.index()].fetch_sub(1, Ordering::Relaxed);
+        self.count_closed(why);
+    }
+
+    /// Counts a closed connection by its reason.
+    pub fn count_closed(&self, why: Closed) {
+        if let Some((_, count)) = self.closed.iter().find(|(name, _)| *name == why.name()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds to a status what the shards don't know.
+    fn complete(&self, status: &mut Status) {
+        status.version = env!("CARGO_PKG_VERSION").into();
+        status.uptime_ns = self.started.elapsed().as_nanos() as u64;
+        status.connections = self.open.iter().map(|c| u64::from(c.load(Ordering::Relaxed))).sum();
+        status.log_bytes = self.usage.bytes.load(Ordering::Relaxed);
+        status.log_bytes_max = self.options.log_max;
+        let counts = self.closed.iter().map(|(name, count)| ((*name).to_string(), count.load(Ordering::Relaxed)));
+        status.closed = counts.filter(|(_, count)| *count > 0).collect();
+    }
+}
+
+/// Runs a server until it is told to stop.
+pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> {
+    let directory = Arc::new(Directory::open(&options.data)?);
+    let files = directory.log_files()?;
+    let listener = listen(&options)?;
+    raise_file_limit();
+    let bell = || Doorbell::new().map(Arc::new).map_err(|e| Failure::environment(format!("can't make an eventfd: {e}")));
+    let shards = options.shards();
+    let doorbells = (0..shards).map(|_| bell()).collect::<Outcome<Vec<_>>>()?;
+    let (keeper_bell, gate_bell, metrics_bell) = (bell()?, bell()?, bell()?);
+    let usage = Arc::new(Usage { bytes: AtomicU64::new(files.iter().map(|file| file.size()).sum()) });
+    let shared = Arc::new(Shared {
+        directory: directory.clone(),
+        open: (0..shards).map(|_| AtomicU32::new(0)).collect(),
+        drained: AtomicUsize::new(0),
+        serving: AtomicUsize::new(0),
+        stopping: AtomicBool::new(false),
+        failure: OnceLock::new(),
+        failed: AtomicBool::new(false),
+        ended: AtomicBool::new(false),
+        closed: Closed::names().into_iter().map(|name| (name, AtomicU64::new(0))).collect(),
+        started: Instant::now(),
+        usage: usage.clone(),
+        doorbells: doorbells.clone(),
+        house_bells: vec![keeper_bell.clone(), gate_bell.clone(), metrics_bell.clone()],
+        address: listener.local_addr().map_err(|e| Failure::environment(e.to_string()))?,
+        options,
+    });
+    let (mut clients, mut doors, mut sources, mut executors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let placement = Placement::new(shards as u16, random_number());
+    for (number, mesh) in Mesh::new(shards as u16).into_iter().enumerate() {
+        let (wishes_in, wishes) = RingBuffer::new(HOUSE_RING_SLOTS);
+        let (news_in, news) = RingBuffer::new(HOUSE_RING_SLOTS);
+        let (connections, arrivals) = RingBuffer::new(HOUSE_RING_SLOTS);
+        let (feed, source) = metrics::channel(metrics_bell.clone(), shared.options.histogram_interval);
+        clients.push(Client { wishes, news: news_in, doorbell: doorbells[number].clone() });
+        doors.push(Door { connections, doorbell: doorbells[number].clone() });
+        sources.push(source);
+        let ends = Ends {
+            mesh,
+            doorbells: doorbells.clone(),
+            wishes: wishes_in,
+            news,
+            keeper: keeper_bell.clone(),
+            arrivals,
+            metrics: feed,
+        };
+        executors.push(start_core(ShardId(number as u16), placement, ends, &shared)?);
+    }
+    let keeper = Keeper::new(directory, clients, keeper_bell, usage, shared.options.log_max);
+    on_start(shared.clone());
+    std::thread::scope(|scope| {
+        scope.spawn(|| keeper.run(|| shared.has_ended()));
+        scope.spawn(|| gate::run(&listener, doors, &gate_bell, &shared));
+        let log = shared.options.histogram_log();
+        if !shared.options.histogram_interval.is_zero() {
+            let (shared, bell) = (&shared, &metrics_bell);
+            scope.spawn(move || metrics::run(&log, sources, bell, || shared.has_ended()));
+        }
+        let ended: Outcome<Vec<()>> = executors.into_iter().map(runtime::Executor::join).collect();
+        if let Err(failure) = ended {
+            shared.fail(failure);
+        }
+        shared.ended.store(true, Ordering::Release);
+        shared.wake_all();
+    });
+    match shared.failure.get() {
+        Some(failure) => Err(failure.clone()),
+        None => Ok(()),
+    }
+}
+
+/// Starts the executor of one shard; everything of the shard is made on its own thread, so that its memory is local.
+fn start_core(
+    number: ShardId,
+    placement: Placement,
+    ends: Ends,
+    shared: &Arc<Shared>,
+) -> Outcome<runtime::Executor> {
+    let shared = shared.clone();
+    let place = shared.options.topology.shards[number.index()];
+    runtime::start(place.cpu, &format!("shard-{number}"), move || async move {
+        match bind_memory(&shared.options.topology, number) {
+            Ok(()) => {}
+            Err(failure) => return shared.fail(failure),
+        }
+        let config = Config {
+            shard: number,
+            placement,
+            identity: shared.directory.identity,
+            limits: shared.options.limits,
+            cpu: place.cpu,
+            accept_clock: shared.options.accept_clock,
+        };
+        let for_status = shared.clone();
+        let shard = Shard::new(config, Box::new(move |status| for_status.complete(status)));
+        let event = std::os::fd::AsRawFd::as_raw_fd(&*ends.doorbells[number.index()]);
+        match Storage::new(shared.directory.clone(), event) {
+            Ok(storage) => Rc::new(Core::new(number, shard, storage, ends, shared)).run().await,
+            Err(e) => shared.fail(Failure::environment(format!(
+                "can't set up io_uring: {e}. Enable it (sysctl kernel.io_uring_disabled=0); a container's seccomp profile may \
+                 block it; kernel 5.11 or later is needed"
+            ))),
+        }
+    })
+}
+
+fn bind_memory(topology: &Topology, number: ShardId) -> Outcome<()> {
+    let node = topology.shards[number.index()].node;
+    match auriga_numa_topology::bind_memory_to_node(node) {
+        Ok(MemoryBinding::Bound) => Ok(()),
+        Ok(MemoryBinding::FirstTouch(why)) => {
+            tracing::warn!("shard {number}: memory is not bound to node {node} ({why}); it lies where it is first touched");
+            Ok(())
+        }
+        Err(e) => Err(Failure::environment(format!("shard {number}: {e}"))),
+    }
+}
+
+fn listen(options: &Options) -> Outcome<TcpListener> {
+    let address = options.listen;
+    let listener = TcpListener::bind(address).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::environment(format!(
+            "{address} is taken by another process: stop that one, or listen elsewhere (--listen ADDRESS:PORT)"
+        )),
+        _ => Failure::environment(format!("can't listen on {address}: {e}: choose an address of this machine (--listen)")),
+    })?;
+    listener.set_nonblocking(true).map_err(|e| Failure::environment(format!("can't listen on {address}: {e}")))?;
+    if !address.ip().is_loopback() {
+        eprintln!("auriga: warning: listening on {address}. There is no authentication yet: whoever reaches it can move money");
+    }
+    Ok(listener)
+}
+
+/// Raises the soft limit on open files to the hard one.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable, then readable, for the calls.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
+/// A number that nobody can guess: the placement's key, on which no result depends, or a new cluster's number.
+pub fn random_number() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish() | 1
+}

@@ -1,0 +1,69 @@
+//! `auriga status`: asks a running server.
+
+use crate::cli::{StatusArguments, print_json};
+use crate::failure::{Failure, Outcome};
+use auriga_wire::client::Client;
+use auriga_wire::error::Options;
+use auriga_wire::report::Status;
+
+/// Asks and prints.
+pub(crate) fn run(asked: &StatusArguments) -> Outcome<()> {
+    let unreachable = |e: auriga_wire::error::Error| Failure::environment(format!("{}: {e}", asked.address));
+    let mut client = Client::connect(&asked.address, Options::default()).map_err(unreachable)?;
+    let status = client.status(asked.digest).map_err(unreachable)?;
+    if asked.json {
+        return print_json(&as_json(&status));
+    }
+    let rows = [
+        ("version", status.version.clone()),
+        ("cluster", status.cluster.to_string()),
+        ("start number", status.incarnation.to_string()),
+        ("ids", status.id_mode.clone()),
+        ("shards", status.shards.to_string()),
+        ("up for", format!("{:.1} s", status.uptime_ns as f64 / 1e9)),
+        ("epoch", status.epoch.to_string()),
+        ("accounts", format!("{} of {}", status.accounts, status.accounts_max)),
+        ("transfer ids", format!("{} of {}", status.ids, status.ids_max)),
+        ("created", status.transfers_created.to_string()),
+        ("refused", status.transfers_refused.to_string()),
+        ("logged", format!("{} bytes in {} flushes", status.bytes_logged, status.flushes)),
+        ("log files", format!("{} of {} bytes", status.log_bytes, status.log_bytes_max)),
+        ("connections", status.connections.to_string()),
+    ];
+    for (name, value) in rows {
+        println!("{name:<14} {value}");
+    }
+    for (reason, count) in &status.closed {
+        println!("{:<14} {count}", format!("closed: {reason}"));
+    }
+    if let Some(digest) = status.digest {
+        println!("{:<14} {digest:032x}", "digest");
+    }
+    Ok(())
+}
+
+fn as_json(status: &Status) -> serde_json::Value {
+    serde_json::json!({
+        "version": status.version,
+        "cluster": status.cluster,
+        "incarnation": status.incarnation,
+        "id_mode": status.id_mode,
+        "shards": status.shards,
+        "uptime_ns": status.uptime_ns,
+        "epoch": status.epoch,
+        "time_ns": status.time_ns,
+        "accounts": status.accounts,
+        "accounts_max": status.accounts_max,
+        "ids": status.ids,
+        "ids_max": status.ids_max,
+        "transfers_created": status.transfers_created,
+        "transfers_refused": status.transfers_refused,
+        "bytes_logged": status.bytes_logged,
+        "log_bytes": status.log_bytes,
+        "log_bytes_max": status.log_bytes_max,
+        "flushes": status.flushes,
+        "connections": status.connections,
+        "closed": status.closed.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "digest": status.digest.map(|digest| format!("{digest:032x}")),
+    })
+}
