@@ -1,5 +1,6 @@
 //! Whole-system tests of Auriga
 
+pub mod exact;
 pub mod model;
 pub mod random_log;
 
