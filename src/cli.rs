@@ -140,7 +140,8 @@ fn start(asked: StartArguments) -> Outcome<()> {
 
 /// The first SIGTERM or SIGINT stops the server; the second ends the process at once.
 fn stop_on_signal(shared: &Arc<server::Shared>) -> std::io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
     let shared = Arc::clone(shared);
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for (count, _) in signals.forever().enumerate() {

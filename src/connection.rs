@@ -104,7 +104,11 @@ impl Connection {
     pub fn close(&self, why: Closed) {
         if self.closed.get().is_none() {
             self.closed.set(Some(why));
-            let _ = self.socket.get().shutdown(if matches!(why, Closed::Fault(_)) { Shutdown::Read } else { Shutdown::Both });
+            let _ = self.socket.get().shutdown(if matches!(why, Closed::Fault(_)) {
+                Shutdown::Read
+            } else {
+                Shutdown::Both
+            });
             self.changed.notify();
         }
     }
@@ -120,7 +124,11 @@ impl Connection {
         if late(self.unsent_since.get()) {
             self.close(Closed::Stalled);
         } else if late(self.receiving_since.get()) {
-            self.close(if self.served.get() { Closed::Fault(FaultCode::FrameTimeout) } else { Closed::Silent });
+            self.close(if self.served.get() {
+                Closed::Fault(FaultCode::FrameTimeout)
+            } else {
+                Closed::Silent
+            });
         }
     }
 
@@ -235,7 +243,8 @@ impl Connection {
                 Admission::Later => core.room.wait().await,
                 Admission::Stopping => {
                     self.under_way.set(self.under_way.get() - 1);
-                    let fault = Fault::new(FaultCode::ShuttingDown, "the server is stopping: connect again later");
+                    let fault =
+                        Fault::new(FaultCode::ShuttingDown, "the server is stopping: connect again later");
                     return Err(Stop::Fault(Box::new(frame.header), fault));
                 }
             }

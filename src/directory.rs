@@ -100,7 +100,10 @@ impl Directory {
             if let LogFile::Cuts { segment } = file {
                 if *segment != next_cuts {
                     let missing = LogFile::Cuts { segment: next_cuts };
-                    let message = format!("{}: missing, although later segments are there", self.file(missing).display());
+                    let message = format!(
+                        "{}: missing, although later segments are there",
+                        self.file(missing).display()
+                    );
                     return Err(Failure::damaged(message + ". Restore it from a copy of this directory"));
                 }
                 next_cuts += 1;
@@ -145,8 +148,8 @@ fn read_identity(path: &Path) -> Outcome<Identity> {
         )),
         _ => cannot("read", &file, &e),
     })?;
-    let found: IdentityFile =
-        toml::from_str(&text).map_err(|e| Failure::damaged(format!("{shown}: {}: restore it from a copy", e.message())))?;
+    let found: IdentityFile = toml::from_str(&text)
+        .map_err(|e| Failure::damaged(format!("{shown}: {}: restore it from a copy", e.message())))?;
     if found.format != FORMAT {
         return Err(Failure::environment(format!(
             "{shown}: found format {}, this binary reads format {FORMAT}: start the version that wrote it",
@@ -156,7 +159,9 @@ fn read_identity(path: &Path) -> Outcome<Identity> {
     let id_mode = match found.ids.as_str() {
         "time" => IdMode::Time,
         "any" => IdMode::Any,
-        other => return Err(Failure::damaged(format!("{shown}: ids = {other:?}, expected \"time\" or \"any\""))),
+        other => {
+            return Err(Failure::damaged(format!("{shown}: ids = {other:?}, expected \"time\" or \"any\"")));
+        }
     };
     Ok(Identity { cluster: found.cluster, id_mode })
 }
@@ -178,7 +183,8 @@ fn lock(path: &Path) -> Outcome<File> {
         }
         Err(fs::TryLockError::Error(e)) => return Err(cannot("lock", &file_path, &e)),
     }
-    let written = file.set_len(0).and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
+    let written =
+        file.set_len(0).and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
     written.map_err(|e| cannot("write", &file_path, &e))?;
     Ok(file)
 }
@@ -186,7 +192,8 @@ fn lock(path: &Path) -> Outcome<File> {
 /// Fails if the file system can't do direct I/O (tmpfs can't): without it a durable write is not what it says.
 fn check_direct_io(path: &Path) -> Outcome<()> {
     let probe = path.join(".direct-io");
-    let opened = OpenOptions::new().create(true).truncate(true).write(true).custom_flags(libc::O_DIRECT).open(&probe);
+    let opened =
+        OpenOptions::new().create(true).truncate(true).write(true).custom_flags(libc::O_DIRECT).open(&probe);
     let removed = fs::remove_file(&probe);
     match opened {
         Ok(file) => {

@@ -163,7 +163,9 @@ impl Core {
         }
         for from in (0..ends.doorbells.len() as u16).map(ShardId) {
             for _ in 0..MESSAGES_A_TURN {
-                let Some(message) = ends.mesh.pop(from, Lane::Control) else { break };
+                let Some(message) = ends.mesh.pop(from, Lane::Control) else {
+                    break;
+                };
                 shard.step(clock, Input::Message(from, message), outputs);
                 worked = true;
             }
@@ -173,7 +175,9 @@ impl Core {
                 if !shard.wants_route(from) {
                     break;
                 }
-                let Some(message) = ends.mesh.pop(from, Lane::Route) else { break };
+                let Some(message) = ends.mesh.pop(from, Lane::Route) else {
+                    break;
+                };
                 shard.step(clock, Input::Message(from, message), outputs);
                 worked = true;
             }
@@ -282,7 +286,9 @@ impl Core {
 
     fn deliver(&self, reply: &Reply, bytes: &[u8], shard: &mut Shard) {
         let connections = self.connections.borrow();
-        let Some(connection) = connections.get(&reply.to) else { return };
+        let Some(connection) = connections.get(&reply.to) else {
+            return;
+        };
         let now = clock::now().monotonic_ns;
         connection.send(&bytes[reply.bytes.clone()], now);
         connection.under_way.set(connection.under_way.get() - 1);
@@ -359,7 +365,8 @@ impl Core {
     }
 
     fn has_ended(&self) -> bool {
-        self.shared.has_failed() || self.shared.drained.load(Ordering::Acquire) == self.shared.options.shards()
+        self.shared.has_failed()
+            || self.shared.drained.load(Ordering::Acquire) == self.shared.options.shards()
     }
 }
 

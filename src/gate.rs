@@ -4,8 +4,8 @@ use crate::connection::Closed;
 use crate::doorbell::Doorbell;
 use crate::server::Shared;
 use auriga_shards::place::ShardId;
-use auriga_wire::frame::{HEADER_SIZE, Header, MAGIC, VERSION, seal};
 use auriga_wire::FaultCode;
+use auriga_wire::frame::{HEADER_SIZE, Header, MAGIC, VERSION, seal};
 use rtrb::Producer;
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
@@ -35,7 +35,9 @@ pub fn run(listener: &TcpListener, mut doors: Vec<Door>, bell: &Doorbell, shared
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
                 Err(e) => {
-                    tracing::warn!("can't accept a connection: {e}. Raise the limit on open files (ulimit -n) if that is it");
+                    tracing::warn!(
+                        "can't accept a connection: {e}. Raise the limit on open files (ulimit -n) if that is it"
+                    );
                     std::thread::sleep(BREATH);
                     break;
                 }

@@ -1,8 +1,8 @@
 //! `auriga inspect`: what a data directory holds, read offline and without changing anything. With `--digest` the log is
 //! replayed by the very shard that a server would run, alone.
 
-use crate::clock;
 use crate::cli::{InspectArguments, print_json};
+use crate::clock;
 use crate::directory::Directory;
 use crate::failure::{Failure, Outcome};
 use auriga_shards::limits::{Limits, SECTOR_SIZE};
@@ -92,13 +92,15 @@ fn read_cuts(directory: &Directory, files: &[LogFile], report: &mut Report) -> O
     let mut recovery = Recovery::new(directory.identity);
     let mut epoch = 1;
     for file in files.iter().filter(|file| matches!(file, LogFile::Cuts { .. })) {
-        let bytes = std::fs::read(directory.file(*file))
-            .map_err(|e| Failure::environment(format!("can't read {}: {e}", directory.file(*file).display())))?;
+        let bytes = std::fs::read(directory.file(*file)).map_err(|e| {
+            Failure::environment(format!("can't read {}: {e}", directory.file(*file).display()))
+        })?;
         for sector in bytes[SECTOR_SIZE..].chunks_exact(SECTOR_SIZE) {
             if let Some(cut) = recovery.take(epoch, sector) {
                 report.cuts += 1;
                 report.blocks += cut.blocks.len() as u64;
-                report.bytes_logged += (SECTOR_SIZE + cut.blocks.iter().map(|b| b.size()).sum::<usize>()) as u64;
+                report.bytes_logged +=
+                    (SECTOR_SIZE + cut.blocks.iter().map(|b| b.size()).sum::<usize>()) as u64;
                 (report.epoch, report.time_ns) = (cut.epoch, cut.time);
             }
             epoch += 1;
@@ -142,7 +144,8 @@ fn replay(directory: &Directory) -> Outcome<State> {
                 }
                 Output::Damaged(hole) => return Err(Failure::damaged(hole.to_string())),
                 Output::Recovered { end: found, dropped } => {
-                    let dropped = dropped.map(|d| format!("epoch {} would be dropped: {}", d.epoch, d.damage));
+                    let dropped =
+                        dropped.map(|d| format!("epoch {} would be dropped: {}", d.epoch, d.damage));
                     end = Some((found, dropped));
                 }
                 _ => {}

@@ -111,14 +111,19 @@ impl Keeper {
 
     /// Makes one segment. `false` if there is nothing to do, or no room.
     fn work(&mut self) -> bool {
-        let Some((shard, wish)) = self.open.first().copied() else { return false };
+        let Some((shard, wish)) = self.open.first().copied() else {
+            return false;
+        };
         let file = match wish.stream {
             Some(stream) => LogFile::Stream { stream, segment: wish.first },
             None => LogFile::Cuts { segment: wish.first },
         };
         if let Err(e) = self.provide(file) {
             if !self.full {
-                tracing::warn!("can't prepare {}: {e}. New batches are refused until there is room", self.directory.file(file).display());
+                tracing::warn!(
+                    "can't prepare {}: {e}. New batches are refused until there is room",
+                    self.directory.file(file).display()
+                );
             }
             self.say_full(true);
             // The next shard's wish may still be fulfilled: its segment may be there already.
@@ -196,7 +201,8 @@ impl Keeper {
     }
 
     fn make(&self, file: LogFile, path: &Path) -> std::io::Result<()> {
-        let options = OpenOptions::new().create(true).truncate(true).write(true).custom_flags(libc::O_DIRECT).clone();
+        let options =
+            OpenOptions::new().create(true).truncate(true).write(true).custom_flags(libc::O_DIRECT).clone();
         let mut made = options.open(path)?;
         preallocate(&made, file.size())?;
         let mut first = Box::new(Sector([0; SECTOR_SIZE]));

@@ -90,7 +90,9 @@ impl Options {
                 asked.requests_max
             )));
         }
-        for (flag, value) in [("--connections-max", u64::from(asked.connections_max)), ("--ids-max", asked.ids_max)] {
+        for (flag, value) in
+            [("--connections-max", u64::from(asked.connections_max)), ("--ids-max", asked.ids_max)]
+        {
             if value == 0 {
                 return Err(Failure::usage(format!("{flag} 0: expected 1 or more")));
             }

@@ -145,7 +145,8 @@ impl Shared {
         status.connections = self.open.iter().map(|c| u64::from(c.load(Ordering::Relaxed))).sum();
         status.log_bytes = self.usage.bytes.load(Ordering::Relaxed);
         status.log_bytes_max = self.options.log_max;
-        let counts = self.closed.iter().map(|(name, count)| ((*name).to_string(), count.load(Ordering::Relaxed)));
+        let counts =
+            self.closed.iter().map(|(name, count)| ((*name).to_string(), count.load(Ordering::Relaxed)));
         status.closed = counts.filter(|(_, count)| *count > 0).collect();
     }
 }
@@ -156,7 +157,9 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     let files = directory.log_files()?;
     let listener = listen(&options)?;
     raise_file_limit();
-    let bell = || Doorbell::new().map(Arc::new).map_err(|e| Failure::environment(format!("can't make an eventfd: {e}")));
+    let bell = || {
+        Doorbell::new().map(Arc::new).map_err(|e| Failure::environment(format!("can't make an eventfd: {e}")))
+    };
     let shards = options.shards();
     let doorbells = (0..shards).map(|_| bell()).collect::<Outcome<Vec<_>>>()?;
     let (keeper_bell, gate_bell, metrics_bell) = (bell()?, bell()?, bell()?);
@@ -178,7 +181,8 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         address: listener.local_addr().map_err(|e| Failure::environment(e.to_string()))?,
         options,
     });
-    let (mut clients, mut doors, mut sources, mut executors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut clients, mut doors, mut sources, mut executors) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let placement = Placement::new(shards as u16, random_number());
     for (number, mesh) in Mesh::new(shards as u16).into_iter().enumerate() {
         let (wishes_in, wishes) = RingBuffer::new(HOUSE_RING_SLOTS);
@@ -262,7 +266,9 @@ fn bind_memory(topology: &Topology, number: ShardId) -> Outcome<()> {
     match auriga_numa_topology::bind_memory_to_node(node) {
         Ok(MemoryBinding::Bound) => Ok(()),
         Ok(MemoryBinding::FirstTouch(why)) => {
-            tracing::warn!("shard {number}: memory is not bound to node {node} ({why}); it lies where it is first touched");
+            tracing::warn!(
+                "shard {number}: memory is not bound to node {node} ({why}); it lies where it is first touched"
+            );
             Ok(())
         }
         Err(e) => Err(Failure::environment(format!("shard {number}: {e}"))),
@@ -277,9 +283,13 @@ fn listen(options: &Options) -> Outcome<TcpListener> {
         )),
         _ => Failure::environment(format!("can't listen on {address}: {e}: choose an address of this machine (--listen)")),
     })?;
-    listener.set_nonblocking(true).map_err(|e| Failure::environment(format!("can't listen on {address}: {e}")))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|e| Failure::environment(format!("can't listen on {address}: {e}")))?;
     if !address.ip().is_loopback() {
-        eprintln!("auriga: warning: listening on {address}. There is no authentication yet: whoever reaches it can move money");
+        eprintln!(
+            "auriga: warning: listening on {address}. There is no authentication yet: whoever reaches it can move money"
+        );
     }
     Ok(listener)
 }

@@ -187,7 +187,9 @@ impl Storage {
         let (under, result) = match self.done.pop_front() {
             Some(done) => done,
             None => {
-                let Some(entry) = self.ring.completion().next() else { return false };
+                let Some(entry) = self.ring.completion().next() else {
+                    return false;
+                };
                 let slot = entry.user_data() as usize;
                 let (under, _, _) = self.under[slot].take().expect("a completion belongs to an operation");
                 self.free.push(slot);
@@ -266,7 +268,10 @@ fn end(message: &str) -> ! {
 }
 
 fn write(fd: types::Fd, bytes: &[u8], offset: u64) -> io_uring::squeue::Entry {
-    opcode::Write::new(fd, bytes.as_ptr(), bytes.len() as u32).offset(offset).rw_flags(libc::RWF_DSYNC).build()
+    opcode::Write::new(fd, bytes.as_ptr(), bytes.len() as u32)
+        .offset(offset)
+        .rw_flags(libc::RWF_DSYNC)
+        .build()
 }
 
 fn read(fd: types::Fd, bytes: &mut [u8], offset: u64) -> io_uring::squeue::Entry {

@@ -40,7 +40,8 @@ pub(crate) struct FileArguments {
 pub(crate) fn run(command: &Command) -> Outcome<i32> {
     let environment = |e: auriga_numa_topology::Error| Failure::environment(e.to_string());
     let machine = auriga_numa_topology::discover().map_err(environment)?;
-    let chosen = |shards| auriga_numa_topology::plan(&machine, shards).map_err(|e| Failure::usage(e.to_string()));
+    let chosen =
+        |shards| auriga_numa_topology::plan(&machine, shards).map_err(|e| Failure::usage(e.to_string()));
     let load = |file: &Option<PathBuf>| match file {
         Some(path) => Topology::load(path).map_err(environment),
         None => chosen(None).map(|plan| plan.topology),
@@ -77,7 +78,14 @@ pub(crate) fn run(command: &Command) -> Outcome<i32> {
                 for mismatch in &mismatches {
                     println!("{mismatch}");
                 }
-                println!("{}", if fits { "the topology fits this machine" } else { "the topology does not fit this machine" });
+                println!(
+                    "{}",
+                    if fits {
+                        "the topology fits this machine"
+                    } else {
+                        "the topology does not fit this machine"
+                    }
+                );
             }
             Ok(if fits { 0 } else { Kind::Failed as i32 })
         }

@@ -75,14 +75,7 @@ impl fmt::Display for Severity {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mismatch {
-            severity,
-            what,
-            found,
-            expected,
-            fix,
-            ..
-        } = self;
+        let Mismatch { severity, what, found, expected, fix, .. } = self;
         write!(f, "{severity}: {what}: {found}, expected {expected}; {fix}")
     }
 }
@@ -143,10 +136,7 @@ fn usable_cpu<'m>(machine: &'m Machine, id: u32, what: &str) -> Result<&'m Cpu, 
         )),
         None => Err(mismatch(
             MismatchKind::CpuAbsent,
-            format!(
-                "the machine has CPUs {}",
-                ranges(machine.cpus.iter().map(|cpu| cpu.id))
-            ),
+            format!("the machine has CPUs {}", ranges(machine.cpus.iter().map(|cpu| cpu.id))),
             "one of them",
             format!("use one of {}", ranges(machine.allowed().map(|cpu| cpu.id))),
         )),
@@ -163,12 +153,7 @@ fn shared(machine: &Machine, topology: &Topology, shard: usize, cpu: &Cpu, what:
             .map(|place| place.cpu)
             .chain(topology.housekeeping.cpus.iter().copied())
             .collect();
-        let idle = ranges(
-            machine
-                .allowed()
-                .map(|cpu| cpu.id)
-                .filter(|id| !taken.contains(id)),
-        );
+        let idle = ranges(machine.allowed().map(|cpu| cpu.id).filter(|id| !taken.contains(id)));
         let (severity, fix) = if idle.is_empty() {
             (
                 Severity::Warning,
@@ -187,17 +172,12 @@ fn shared(machine: &Machine, topology: &Topology, shard: usize, cpu: &Cpu, what:
         });
     }
     let core_of = |id: u32| machine.cpu(id).map(|other| other.core);
-    let first = earlier
-        .iter()
-        .position(|place| core_of(place.cpu) == Some(cpu.core))?;
+    let first = earlier.iter().position(|place| core_of(place.cpu) == Some(cpu.core))?;
     Some(Mismatch {
         severity: Severity::Warning,
         kind: MismatchKind::CoreShared,
         what: what.to_owned(),
-        found: format!(
-            "its SMT sibling, cpu {}, runs shard {first}",
-            topology.shards[first].cpu
-        ),
+        found: format!("its SMT sibling, cpu {}, runs shard {first}", topology.shards[first].cpu),
         expected: "one shard a core".to_owned(),
         fix: "use a CPU of another core, or fewer shards".to_owned(),
     })
@@ -208,10 +188,7 @@ fn unusable_node(machine: &Machine, shard: usize, id: u32) -> Option<Mismatch> {
     let (kind, found, expected, fix) = match machine.node(id) {
         None => (
             MismatchKind::NodeAbsent,
-            format!(
-                "the machine has nodes {}",
-                ranges(machine.nodes.iter().map(|node| node.id))
-            ),
+            format!("the machine has nodes {}", ranges(machine.nodes.iter().map(|node| node.id))),
             "one of them",
             format!("use one of {usable}"),
         ),
@@ -232,14 +209,7 @@ fn unusable_node(machine: &Machine, shard: usize, id: u32) -> Option<Mismatch> {
         Some(_) => return None,
     };
     let what = format!("shard {shard}, node {id}");
-    Some(Mismatch {
-        severity: Severity::Error,
-        kind,
-        what,
-        found,
-        expected: expected.to_owned(),
-        fix,
-    })
+    Some(Mismatch { severity: Severity::Error, kind, what, found, expected: expected.to_owned(), fix })
 }
 
 fn wrong_node(machine: &Machine, shard: usize, id: u32, cpu: &Cpu) -> Option<Mismatch> {
@@ -277,13 +247,7 @@ pub(crate) fn ranges(ids: impl Iterator<Item = u32>) -> String {
     }
     let texts: Vec<String> = runs
         .into_iter()
-        .map(|(first, last)| {
-            if first == last {
-                first.to_string()
-            } else {
-                format!("{first}-{last}")
-            }
-        })
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
         .collect();
     texts.join(",")
 }
@@ -299,13 +263,8 @@ mod tests {
 
     fn topology(shards: &[(u32, u32)], housekeeping: &[u32]) -> Topology {
         Topology {
-            shards: shards
-                .iter()
-                .map(|&(cpu, node)| ShardPlace { cpu, node })
-                .collect(),
-            housekeeping: Housekeeping {
-                cpus: housekeeping.to_vec(),
-            },
+            shards: shards.iter().map(|&(cpu, node)| ShardPlace { cpu, node }).collect(),
+            housekeeping: Housekeeping { cpus: housekeeping.to_vec() },
         }
     }
 
@@ -323,13 +282,7 @@ mod tests {
     }
 
     /// Machine, (cpu, node) of each shard, housekeeping CPUs, the whole line expected.
-    type Case = (
-        MismatchKind,
-        fn() -> Machine,
-        &'static [(u32, u32)],
-        &'static [u32],
-        &'static str,
-    );
+    type Case = (MismatchKind, fn() -> Machine, &'static [(u32, u32)], &'static [u32], &'static str);
 
     const CASES: &[Case] = &[
         (

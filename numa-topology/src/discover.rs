@@ -29,21 +29,14 @@ use crate::place::allowed_cpus;
 pub fn discover() -> Result<Machine, Error> {
     // Some hwloc back ends move the calling thread from CPU to CPU while they look around.
     let flags = BuildFlags::INCLUDE_DISALLOWED | BuildFlags::DONT_CHANGE_BINDING;
-    let hwloc = Hwloc::builder()
-        .with_flags(flags)
-        .map_err(discover_error)?
-        .build()
-        .map_err(discover_error)?;
+    let hwloc =
+        Hwloc::builder().with_flags(flags).map_err(discover_error)?.build().map_err(discover_error)?;
     let machine = read(&hwloc)?;
     if !machine.this_system {
         return Ok(machine);
     }
     let mask = allowed_cpus()?;
-    let both: Vec<u32> = machine
-        .allowed()
-        .map(|cpu| cpu.id)
-        .filter(|id| mask.contains(id))
-        .collect();
+    let both: Vec<u32> = machine.allowed().map(|cpu| cpu.id).filter(|id| mask.contains(id)).collect();
     Ok(machine.with_allowed_cpus(&both))
 }
 
@@ -55,10 +48,7 @@ pub fn discover() -> Result<Machine, Error> {
 ///
 /// [`Error::Synthetic`] if hwloc refuses the description.
 pub fn from_synthetic(description: &str) -> Result<Machine, Error> {
-    let refused = |detail: String| Error::Synthetic {
-        description: description.to_owned(),
-        detail,
-    };
+    let refused = |detail: String| Error::Synthetic { description: description.to_owned(), detail };
     let hwloc = TopologyBuilder::new()
         .from_synthetic(description)
         .map_err(|error| refused(error.to_string()))?
@@ -68,9 +58,7 @@ pub fn from_synthetic(description: &str) -> Result<Machine, Error> {
 }
 
 fn discover_error(error: impl std::fmt::Display) -> Error {
-    Error::Discover {
-        detail: error.to_string(),
-    }
+    Error::Discover { detail: error.to_string() }
 }
 
 fn read(hwloc: &Hwloc) -> Result<Machine, Error> {
@@ -78,10 +66,7 @@ fn read(hwloc: &Hwloc) -> Result<Machine, Error> {
     let cpus = read_cpus(hwloc, &nodes)?;
     let known = hwloc.complete_cpuset();
     let online = hwloc.cpuset();
-    let offline = known
-        .iter_set()
-        .filter(|&index| !online.is_set(index))
-        .map(|i| id(usize::from(i)));
+    let offline = known.iter_set().filter(|&index| !online.is_set(index)).map(|i| id(usize::from(i)));
     Ok(Machine {
         this_system: hwloc.is_this_system(),
         offline: offline.collect(),
@@ -102,14 +87,7 @@ fn read_nodes(hwloc: &Hwloc) -> Vec<Node> {
                 _ => 0,
             };
             let allowed = allowed.is_set(index);
-            Some((
-                id(index),
-                Node {
-                    id: id(index),
-                    memory_bytes,
-                    allowed,
-                },
-            ))
+            Some((id(index), Node { id: id(index), memory_bytes, allowed }))
         })
         .collect();
     by_id.into_values().collect()
@@ -120,9 +98,7 @@ fn read_cpus(hwloc: &Hwloc, nodes: &[Node]) -> Result<Vec<Cpu>, Error> {
     let cores = hwloc.objects_with_type(ObjectType::Core).len();
     let mut cpus = Vec::new();
     for pu in hwloc.objects_with_type(ObjectType::PU) {
-        let index = pu
-            .os_index()
-            .ok_or_else(|| discover_error("hwloc reports a CPU without a number"))?;
+        let index = pu.os_index().ok_or_else(|| discover_error("hwloc reports a CPU without a number"))?;
         let node = own_node(pu, nodes)
             .ok_or_else(|| discover_error(format!("hwloc reports no NUMA node for CPU {index}")))?;
         cpus.push(Cpu {
@@ -144,11 +120,7 @@ fn read_cpus(hwloc: &Hwloc, nodes: &[Node]) -> Result<Vec<Cpu>, Error> {
 /// A CPU can have several local nodes (high-bandwidth or CXL memory beside the ordinary DRAM). Linux
 /// numbers the ordinary ones first.
 fn own_node(pu: &TopologyObject, nodes: &[Node]) -> Option<u32> {
-    let local: Vec<u32> = pu
-        .nodeset()?
-        .iter_set()
-        .map(|index| id(usize::from(index)))
-        .collect();
+    let local: Vec<u32> = pu.nodeset()?.iter_set().map(|index| id(usize::from(index))).collect();
     let has_memory = |id: &&u32| nodes.iter().any(|node| node.id == **id && node.memory_bytes > 0);
     local.iter().find(has_memory).or_else(|| local.first()).copied()
 }
@@ -156,28 +128,18 @@ fn own_node(pu: &TopologyObject, nodes: &[Node]) -> Option<u32> {
 /// The machine-wide number of the ancestor of this type; numbers given by the firmware repeat from
 /// socket to socket.
 fn logical(pu: &TopologyObject, ancestor: ObjectType) -> Option<u32> {
-    pu.first_ancestor_with_type(ancestor)
-        .map(|object| id(object.logical_index()))
+    pu.first_ancestor_with_type(ancestor).map(|object| id(object.logical_index()))
 }
 
 fn read_distances(hwloc: &Hwloc) -> Result<Option<Distances>, Error> {
     let kind = DistancesKind::MEANS_LATENCY;
-    let matrices = hwloc
-        .distances_with_type(Some(kind), ObjectType::NUMANode)
-        .map_err(discover_error)?;
+    let matrices = hwloc.distances_with_type(Some(kind), ObjectType::NUMANode).map_err(discover_error)?;
     let Some(matrix) = matrices.first() else {
         return Ok(None);
     };
-    let nodes: Option<Vec<u32>> = matrix
-        .objects()
-        .map(|object| object?.os_index().map(id))
-        .collect();
+    let nodes: Option<Vec<u32>> = matrix.objects().map(|object| object?.os_index().map(id)).collect();
     let Some(nodes) = nodes else { return Ok(None) };
-    let rows = matrix
-        .distances()
-        .chunks(nodes.len())
-        .map(<[u64]>::to_vec)
-        .collect();
+    let rows = matrix.distances().chunks(nodes.len()).map(<[u64]>::to_vec).collect();
     Ok(Some(Distances { nodes, rows }))
 }
 
@@ -196,11 +158,7 @@ mod tests {
     use crate::place::bind_thread_to_cpu;
 
     fn hwloc(description: &str) -> Hwloc {
-        TopologyBuilder::new()
-            .from_synthetic(description)
-            .unwrap()
-            .build()
-            .unwrap()
+        TopologyBuilder::new().from_synthetic(description).unwrap().build().unwrap()
     }
 
     #[test]
@@ -217,11 +175,7 @@ mod tests {
             bind_thread_to_cpu(last).unwrap();
             let pinned = discover().unwrap();
             assert_eq!(pinned.allowed().map(|cpu| cpu.id).collect::<Vec<_>>(), [last]);
-            assert_eq!(
-                pinned.cpus.len(),
-                machine.cpus.len(),
-                "the others are still there"
-            );
+            assert_eq!(pinned.cpus.len(), machine.cpus.len(), "the others are still there");
         })
         .join()
         .unwrap();
@@ -230,11 +184,7 @@ mod tests {
     #[test]
     fn cores_and_sockets_are_numbered_through_the_machine() {
         let machine = from_synthetic("pack:2 [numa(memory=1GiB)] core:2 pu:2(indexes=2*4:1*2)").unwrap();
-        let found: Vec<_> = machine
-            .cpus
-            .iter()
-            .map(|cpu| (cpu.id, cpu.core, cpu.socket, cpu.node))
-            .collect();
+        let found: Vec<_> = machine.cpus.iter().map(|cpu| (cpu.id, cpu.core, cpu.socket, cpu.node)).collect();
         let expected = [
             (0, 0, 0, 0),
             (1, 1, 0, 0),
@@ -254,11 +204,7 @@ mod tests {
     #[test]
     fn a_machine_that_tells_nothing_of_cores_and_sockets_has_one_core_a_cpu() {
         let machine = from_synthetic("[numa] pu:3").unwrap();
-        let found: Vec<_> = machine
-            .cpus
-            .iter()
-            .map(|cpu| (cpu.id, cpu.core, cpu.socket, cpu.node))
-            .collect();
+        let found: Vec<_> = machine.cpus.iter().map(|cpu| (cpu.id, cpu.core, cpu.socket, cpu.node)).collect();
         assert_eq!(found, [(0, 0, 0, 0), (1, 1, 0, 0), (2, 2, 0, 0)]);
     }
 
@@ -272,18 +218,10 @@ mod tests {
         let mut hwloc = hwloc("pack:2 [numa(memory=1GiB)] pu:2");
         hwloc.edit(|editor| {
             let kind = DistancesKind::MEANS_LATENCY | DistancesKind::FROM_USER;
-            editor
-                .add_distances(None, kind, AddDistancesFlags::empty(), two_nodes)
-                .unwrap();
+            editor.add_distances(None, kind, AddDistancesFlags::empty(), two_nodes).unwrap();
         });
         let distances = read(&hwloc).unwrap().distances.unwrap();
-        assert_eq!(
-            distances,
-            Distances {
-                nodes: vec![0, 1],
-                rows: vec![vec![10, 21], vec![20, 10]]
-            }
-        );
+        assert_eq!(distances, Distances { nodes: vec![0, 1], rows: vec![vec![10, 21], vec![20, 10]] });
     }
 
     #[test]

@@ -33,11 +33,7 @@ fn summary(machine: &Machine) -> String {
     let distinct = |of: fn(&Cpu) -> u32| machine.cpus.iter().map(of).collect::<BTreeSet<u32>>().len();
     format!(
         "{}{}, {}, {}, {}, {} allowed",
-        if machine.this_system {
-            ""
-        } else {
-            "not this machine: "
-        },
+        if machine.this_system { "" } else { "not this machine: " },
         count(distinct(|cpu| cpu.socket), "socket"),
         count(machine.nodes.len(), "NUMA node"),
         count(distinct(|cpu| cpu.core), "core"),
@@ -55,26 +51,15 @@ fn socket_lines(
 ) -> Vec<String> {
     let mut nodes: BTreeMap<u32, BTreeMap<u32, Vec<&Cpu>>> = BTreeMap::new();
     for cpu in machine.cpus.iter().filter(|cpu| cpu.socket == socket) {
-        nodes
-            .entry(cpu.node)
-            .or_default()
-            .entry(cpu.core)
-            .or_default()
-            .push(cpu);
+        nodes.entry(cpu.node).or_default().entry(cpu.core).or_default().push(cpu);
     }
     let per_row = (CELL_COLUMNS_MAX / (cell_columns + 1)).max(1);
     let mut lines = Vec::new();
     for (node, cores) in nodes {
         lines.push(node_heading(machine, node));
-        let cells: Vec<String> = cores
-            .values()
-            .map(|cpus| format!("{:cell_columns$}", cell(cpus, topology)))
-            .collect();
-        lines.extend(
-            cells
-                .chunks(per_row)
-                .map(|row| format!("  {}", row.join(" ").trim_end())),
-        );
+        let cells: Vec<String> =
+            cores.values().map(|cpus| format!("{:cell_columns$}", cell(cpus, topology))).collect();
+        lines.extend(cells.chunks(per_row).map(|row| format!("  {}", row.join(" ").trim_end())));
     }
     lines
 }
@@ -101,11 +86,7 @@ fn cell(cpus: &[&Cpu], topology: Option<&Topology>) -> String {
 fn cpu_text(cpu: &Cpu, topology: Option<&Topology>) -> String {
     let mut marks: Vec<String> = Vec::new();
     if let Some(topology) = topology {
-        let shards = topology
-            .shards
-            .iter()
-            .enumerate()
-            .filter(|(_, place)| place.cpu == cpu.id);
+        let shards = topology.shards.iter().enumerate().filter(|(_, place)| place.cpu == cpu.id);
         marks.extend(shards.map(|(shard, _)| format!("s{shard}")));
         if topology.housekeeping.cpus.contains(&cpu.id) {
             marks.push("h".to_owned());
@@ -126,27 +107,14 @@ fn cell_columns(machine: &Machine, topology: Option<&Topology>) -> usize {
     for cpu in &machine.cpus {
         cores.entry(cpu.core).or_default().push(cpu);
     }
-    cores
-        .values()
-        .map(|cpus| cell(cpus, topology).len())
-        .max()
-        .unwrap_or(0)
+    cores.values().map(|cpus| cell(cpus, topology).len()).max().unwrap_or(0)
 }
 
 fn framed(title: &str, lines: &[String]) -> Vec<String> {
     let columns = |text: &str| text.chars().count();
-    let inner = lines
-        .iter()
-        .map(|line| columns(line))
-        .max()
-        .unwrap_or(0)
-        .max(columns(title) + 2);
+    let inner = lines.iter().map(|line| columns(line)).max().unwrap_or(0).max(columns(title) + 2);
     let mut framed = vec![format!("┌─ {title} {}┐", "─".repeat(inner - columns(title) - 1))];
-    framed.extend(
-        lines
-            .iter()
-            .map(|line| format!("│ {line}{} │", " ".repeat(inner - columns(line)))),
-    );
+    framed.extend(lines.iter().map(|line| format!("│ {line}{} │", " ".repeat(inner - columns(line)))));
     framed.push(format!("└{}┘", "─".repeat(inner + 2)));
     framed
 }
@@ -155,9 +123,8 @@ fn framed(title: &str, lines: &[String]) -> Vec<String> {
 fn beside_the_sockets(machine: &Machine) -> Vec<String> {
     let has_cpus = |id: u32| machine.cpus.iter().any(|cpu| cpu.node == id);
     let memory_only = machine.nodes.iter().filter(|node| !has_cpus(node.id));
-    let mut lines: Vec<String> = memory_only
-        .map(|node| format!("{}, no CPUs", node_heading(machine, node.id)))
-        .collect();
+    let mut lines: Vec<String> =
+        memory_only.map(|node| format!("{}, no CPUs", node_heading(machine, node.id))).collect();
     if !machine.offline.is_empty() {
         let ids: Vec<String> = machine.offline.iter().map(u32::to_string).collect();
         lines.push(format!("offline CPUs: {}", ids.join(", ")));
@@ -203,10 +170,7 @@ mod tests {
 
     #[test]
     fn a_virtual_machine_with_two_shards() {
-        let machine = Machine {
-            this_system: true,
-            ..vm()
-        };
+        let machine = Machine { this_system: true, ..vm() };
         let topology = plan(&machine, None).unwrap().topology;
         let expected = "\
 1 socket, 1 NUMA node, 2 cores, 2 CPUs, 2 allowed
@@ -264,10 +228,7 @@ offline CPUs: 4, 5
             assert!(widest <= 100, "{widest} columns:\n{drawing}");
             for cpu in &machine.cpus {
                 let text = cpu_text(cpu, Some(&topology));
-                let shown = drawing
-                    .split(['[', ']', ' '])
-                    .filter(|word| *word == text)
-                    .count();
+                let shown = drawing.split(['[', ']', ' ']).filter(|word| *word == text).count();
                 assert_eq!(shown, 1, "{text}:\n{drawing}");
             }
         }
@@ -275,11 +236,7 @@ offline CPUs: 4, 5
 
     #[test]
     fn sizes_are_what_people_buy() {
-        let table = [
-            (512 << 20, "512 MiB"),
-            (1 << 30, "1.0 GiB"),
-            ((47 << 30) / 2, "23.5 GiB"),
-        ];
+        let table = [(512 << 20, "512 MiB"), (1 << 30, "1.0 GiB"), ((47 << 30) / 2, "23.5 GiB")];
         for (bytes, text) in table {
             assert_eq!(size(bytes), text);
         }

@@ -76,16 +76,9 @@ impl Topology {
     ///
     /// [`Error::Read`] if it cannot be read, [`Error::Parse`] as for [`Topology::parse`], with its path.
     pub fn load(path: &Path) -> Result<Topology, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        parse(&text).map_err(|error| {
-            Error::Parse(ParseError {
-                path: Some(path.to_owned()),
-                ..error
-            })
-        })
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        parse(&text).map_err(|error| Error::Parse(ParseError { path: Some(path.to_owned()), ..error }))
     }
 
     /// The commented text of a file that parses to this topology.
@@ -106,10 +99,7 @@ impl Topology {
             if node.replace(place.node) != Some(place.node) {
                 push(&mut text, format_args!("    # node {}\n", place.node));
             }
-            push(
-                &mut text,
-                format_args!("    {{ cpu = {}, node = {} }},\n", place.cpu, place.node),
-            );
+            push(&mut text, format_args!("    {{ cpu = {}, node = {} }},\n", place.cpu, place.node));
         }
         text.push_str(
             "]\n\
@@ -136,31 +126,16 @@ fn parse(text: &str) -> Result<Topology, ParseError> {
         } else {
             "write a new file with `auriga topology discover`"
         };
-        return Err(error_at(
-            text,
-            version.format.span(),
-            Some("format"),
-            message,
-            fix,
-        ));
+        return Err(error_at(text, version.format.span(), Some("format"), message, fix));
     }
     let content: Content = toml::from_str(text).map_err(|error| toml_error(text, &error))?;
     let span = content.shards.span();
     let shards = content.shards.into_inner();
     if !(1..=SHARDS_MAX).contains(&shards.len()) {
         let message = format!("found {} entries, expected 1 to {SHARDS_MAX}", shards.len());
-        return Err(error_at(
-            text,
-            span,
-            Some("shards"),
-            message,
-            fix_for(Some("shards")),
-        ));
+        return Err(error_at(text, span, Some("shards"), message, fix_for(Some("shards"))));
     }
-    Ok(Topology {
-        shards,
-        housekeeping: content.housekeeping,
-    })
+    Ok(Topology { shards, housekeeping: content.housekeeping })
 }
 
 fn toml_error(text: &str, error: &toml::de::Error) -> ParseError {
@@ -185,9 +160,7 @@ fn key_of(text: &str, message: &str, span: &Range<usize>) -> Option<String> {
     }
     let before = text.get(..span.start)?;
     let name = before.rsplit_once('=')?.0.trim_end();
-    let start = name
-        .rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .map_or(0, |at| at + 1);
+    let start = name.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
     Some(name[start..].to_owned()).filter(|key| !key.is_empty())
 }
 
@@ -234,14 +207,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         assert_eq!(Topology::parse(&small().to_toml()).unwrap(), small());
-        let no_housekeeping = Topology {
-            housekeeping: Housekeeping::default(),
-            ..small()
-        };
-        assert_eq!(
-            Topology::parse(&no_housekeeping.to_toml()).unwrap(),
-            no_housekeeping
-        );
+        let no_housekeeping = Topology { housekeeping: Housekeeping::default(), ..small() };
+        assert_eq!(Topology::parse(&no_housekeeping.to_toml()).unwrap(), no_housekeeping);
         let minimal = Topology::parse("format = 1\nshards = [{ cpu = 0, node = 0 }]").unwrap();
         assert_eq!(minimal.housekeeping.cpus, Vec::<u32>::new());
     }
@@ -257,80 +224,17 @@ mod tests {
     }
 
     /// Text, line, column, key, part of the message, part of the fix.
-    type Case = (
-        &'static str,
-        usize,
-        usize,
-        Option<&'static str>,
-        &'static str,
-        &'static str,
-    );
+    type Case = (&'static str, usize, usize, Option<&'static str>, &'static str, &'static str);
 
     const BAD: &[Case] = &[
-        (
-            "",
-            1,
-            1,
-            Some("format"),
-            "missing field `format`",
-            "write `format = 1`",
-        ),
-        (
-            "format = \"1\"",
-            1,
-            10,
-            Some("format"),
-            "invalid type: string",
-            "write `format = 1`",
-        ),
-        (
-            "format = 2\nnuma = 1",
-            1,
-            10,
-            Some("format"),
-            "found format 2, expected 1",
-            "newer Auriga",
-        ),
-        (
-            "\nformat = 0",
-            2,
-            10,
-            Some("format"),
-            "found format 0, expected 1",
-            "discover",
-        ),
-        (
-            "format = 1",
-            1,
-            1,
-            Some("shards"),
-            "missing field `shards`",
-            "one `{ cpu = 0, node = 0 }`",
-        ),
-        (
-            "format = 1\nshards = []",
-            2,
-            10,
-            Some("shards"),
-            "found 0 entries, expected 1 to 128",
-            "for each",
-        ),
-        (
-            "format = 1\nshards = 3",
-            2,
-            10,
-            Some("shards"),
-            "invalid type: integer `3`",
-            "for each shard",
-        ),
-        (
-            "format = 1\nshards = [{ cpu = 1 }]",
-            2,
-            11,
-            Some("node"),
-            "missing field `node`",
-            "`node = 0`",
-        ),
+        ("", 1, 1, Some("format"), "missing field `format`", "write `format = 1`"),
+        ("format = \"1\"", 1, 10, Some("format"), "invalid type: string", "write `format = 1`"),
+        ("format = 2\nnuma = 1", 1, 10, Some("format"), "found format 2, expected 1", "newer Auriga"),
+        ("\nformat = 0", 2, 10, Some("format"), "found format 0, expected 1", "discover"),
+        ("format = 1", 1, 1, Some("shards"), "missing field `shards`", "one `{ cpu = 0, node = 0 }`"),
+        ("format = 1\nshards = []", 2, 10, Some("shards"), "found 0 entries, expected 1 to 128", "for each"),
+        ("format = 1\nshards = 3", 2, 10, Some("shards"), "invalid type: integer `3`", "for each shard"),
+        ("format = 1\nshards = [{ cpu = 1 }]", 2, 11, Some("node"), "missing field `node`", "`node = 0`"),
         (
             "format = 1\nshards = [\n  { cpu = -1, node = 0 }]",
             3,
@@ -339,14 +243,7 @@ mod tests {
             "integer `-1`",
             "`cpu = 0`",
         ),
-        (
-            "format = 1\nshards = [{ cpu = 0, node = 1.5 }]",
-            2,
-            29,
-            Some("node"),
-            "floating",
-            "`node = 0`",
-        ),
+        ("format = 1\nshards = [{ cpu = 0, node = 1.5 }]", 2, 29, Some("node"), "floating", "`node = 0`"),
         (
             "format = 1\nshards = [{ cpu = 0, numa = 0 }]",
             2,
@@ -355,14 +252,7 @@ mod tests {
             "unknown field",
             "remove the key",
         ),
-        (
-            "format = 1\nstrict = true\nshards = []",
-            2,
-            1,
-            Some("strict"),
-            "unknown field",
-            "remove the key",
-        ),
+        ("format = 1\nstrict = true\nshards = []", 2, 1, Some("strict"), "unknown field", "remove the key"),
         (
             "format = 1\nshards = [{ cpu = 0, node = 0 }]\n[housekeeping]\ncpus = 1",
             4,
@@ -379,38 +269,15 @@ mod tests {
             "missing",
             "list",
         ),
-        (
-            "format = 1\nformat = 1",
-            2,
-            1,
-            None,
-            "duplicate key",
-            "correct the line",
-        ),
-        (
-            "format = 1\nshards = [{ cpu = 0 node = 0 }]",
-            2,
-            26,
-            None,
-            "expected",
-            "correct the line",
-        ),
-        (
-            "format = 1\n\u{fc} \u{fc} = 2",
-            2,
-            3,
-            None,
-            "",
-            "correct the line",
-        ),
+        ("format = 1\nformat = 1", 2, 1, None, "duplicate key", "correct the line"),
+        ("format = 1\nshards = [{ cpu = 0 node = 0 }]", 2, 26, None, "expected", "correct the line"),
+        ("format = 1\n\u{fc} \u{fc} = 2", 2, 3, None, "", "correct the line"),
     ];
 
     #[test]
     fn errors_name_line_key_and_remedy() {
         for &(text, line, column, key, message, fix) in BAD {
-            let Err(Error::Parse(error)) = Topology::parse(text) else {
-                panic!("accepted: {text}")
-            };
+            let Err(Error::Parse(error)) = Topology::parse(text) else { panic!("accepted: {text}") };
             let case = format!("{text}\n-> {error}");
             assert_eq!((error.line, error.column), (line, column), "{case}");
             assert_eq!(error.key.as_deref(), key, "{case}");
@@ -422,32 +289,18 @@ mod tests {
 
     #[test]
     fn more_shards_than_the_limit_are_refused() {
-        let with = |count| Topology {
-            shards: vec![ShardPlace { cpu: 0, node: 0 }; count],
-            ..small()
-        };
+        let with = |count| Topology { shards: vec![ShardPlace { cpu: 0, node: 0 }; count], ..small() };
         assert!(Topology::parse(&with(SHARDS_MAX).to_toml()).is_ok());
         let error = Topology::parse(&with(SHARDS_MAX + 1).to_toml()).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("key `shards`: found 129 entries, expected 1 to 128"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("key `shards`: found 129 entries, expected 1 to 128"), "{error}");
     }
 
     #[test]
     fn errors_of_a_file_carry_its_path() {
         let missing = Topology::load(Path::new("/nonexistent/topology.toml")).unwrap_err();
-        assert!(
-            missing.to_string().contains("/nonexistent/topology.toml"),
-            "{missing}"
-        );
+        assert!(missing.to_string().contains("/nonexistent/topology.toml"), "{missing}");
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         let error = Topology::load(&manifest).unwrap_err().to_string();
-        assert!(
-            error.starts_with(&format!("{}:1:1, key `format`: ", manifest.display())),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("{}:1:1, key `format`: ", manifest.display())), "{error}");
     }
 }

@@ -14,11 +14,7 @@ pub(crate) fn set_mempolicy_bind(node: u32) -> io::Result<()> {
     // SAFETY: the kernel reads `bits - 1` bits from `mask`, which holds exactly that many, and keeps no
     // pointer to them.
     let result = unsafe { libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_BIND, mask.as_ptr(), bits) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// `move_pages(2)` without target nodes: for each address the node of its page, or a negative errno.
@@ -39,19 +35,12 @@ pub(crate) fn nodes_of_pages(pages: &[*const u8]) -> io::Result<Vec<i32>> {
             0 as libc::c_int,
         )
     };
-    if result == 0 {
-        Ok(status)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(status) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Bytes in a page, a power of two.
 pub(crate) fn page_bytes() -> usize {
     // SAFETY: sysconf takes no pointer.
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(bytes)
-        .ok()
-        .filter(|bytes| bytes.is_power_of_two())
-        .expect("Linux has pages of 2^n bytes")
+    usize::try_from(bytes).ok().filter(|bytes| bytes.is_power_of_two()).expect("Linux has pages of 2^n bytes")
 }

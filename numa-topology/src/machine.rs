@@ -84,9 +84,7 @@ impl Machine {
 
     /// The nodes this process can take memory from, in the order of their numbers.
     pub fn usable_nodes(&self) -> impl Iterator<Item = &Node> {
-        self.nodes
-            .iter()
-            .filter(|node| node.allowed && self.has_memory(node))
+        self.nodes.iter().filter(|node| node.allowed && self.has_memory(node))
     }
 
     /// False for a node that has only CPUs. Where no node's memory is known (a sandbox without
@@ -127,28 +125,16 @@ mod tests {
         let machine = memoryless_node();
         let node_of = |machine: &Machine, cpu: u32| machine.memory_node(machine.cpu(cpu).unwrap());
         assert_eq!(node_of(&machine, 0), Some(0));
-        assert_eq!(
-            node_of(&machine, 2),
-            Some(2),
-            "node 1 has no memory and node 2 is nearer than node 0"
-        );
+        assert_eq!(node_of(&machine, 2), Some(2), "node 1 has no memory and node 2 is nearer than node 0");
         assert_eq!(node_of(&machine, 4), Some(2));
 
         let mut blind = machine.clone();
         blind.distances = None;
-        assert_eq!(
-            node_of(&blind, 2),
-            Some(0),
-            "without distances: the lowest number"
-        );
+        assert_eq!(node_of(&blind, 2), Some(0), "without distances: the lowest number");
 
         let mut forbidden = machine;
         forbidden.nodes[2].allowed = false;
-        assert_eq!(
-            node_of(&forbidden, 4),
-            Some(0),
-            "the own node is not in the cpuset"
-        );
+        assert_eq!(node_of(&forbidden, 4), Some(0), "the own node is not in the cpuset");
         for node in &mut forbidden.nodes {
             node.allowed = false;
         }

@@ -71,10 +71,7 @@ pub fn allowed_cpus() -> Result<Vec<u32>, Error> {
         source: io::Error::last_os_error(),
         fix: "hosts with more than 1,024 CPUs are not supported",
     })?;
-    Ok(ids
-        .into_iter()
-        .filter_map(|core| u32::try_from(core.id).ok())
-        .collect())
+    Ok(ids.into_iter().filter_map(|core| u32::try_from(core.id).ok()).collect())
 }
 
 /// Pins the calling thread to one CPU. Threads that it starts later inherit that.
@@ -88,11 +85,8 @@ pub fn bind_thread_to_cpu(cpu: u32) -> Result<(), Error> {
         return Ok(());
     }
     // A failed sched_setaffinity is the last system call made.
-    let source = if cpu < IDS_MAX {
-        io::Error::last_os_error()
-    } else {
-        io::Error::from_raw_os_error(libc::EINVAL)
-    };
+    let source =
+        if cpu < IDS_MAX { io::Error::last_os_error() } else { io::Error::from_raw_os_error(libc::EINVAL) };
     Err(Error::Kernel {
         asked: format!("pin this thread to cpu {cpu}"),
         source,
@@ -138,19 +132,8 @@ pub fn bind_memory_to_node(node: u32) -> Result<MemoryBinding, Error> {
 pub fn pages_on_node(addr: *const u8, len: usize, node: u32) -> Result<PageReport, Error> {
     let page_bytes = kernel::page_bytes();
     let first = addr.map_addr(|address| address & !(page_bytes - 1));
-    let pages = if len == 0 {
-        0
-    } else {
-        (addr.addr() - first.addr() + len).div_ceil(page_bytes)
-    };
-    let mut report = PageReport {
-        node,
-        pages,
-        on_node: 0,
-        elsewhere: 0,
-        untouched: 0,
-        unavailable: None,
-    };
+    let pages = if len == 0 { 0 } else { (addr.addr() - first.addr() + len).div_ceil(page_bytes) };
+    let mut report = PageReport { node, pages, on_node: 0, elsewhere: 0, untouched: 0, unavailable: None };
 
     let failed = |source: io::Error| Error::Kernel {
         asked: format!("find the nodes of {pages} pages at {addr:p}"),
@@ -227,14 +210,7 @@ impl fmt::Display for MemoryBinding {
 
 impl fmt::Display for PageReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PageReport {
-            node,
-            pages,
-            on_node,
-            elsewhere,
-            untouched,
-            unavailable,
-        } = self;
+        let PageReport { node, pages, on_node, elsewhere, untouched, unavailable } = self;
         match unavailable {
             Some(why) => write!(f, "{pages} pages, nodes unknown: {why}"),
             None => write!(
@@ -287,10 +263,7 @@ mod tests {
             }
             for node in [63, 64, IDS_MAX - 1, IDS_MAX, u32::MAX] {
                 let error = bind_memory_to_node(node).unwrap_err().to_string();
-                assert!(
-                    error.contains(&format!("memory to node {node}: Invalid argument")),
-                    "{error}"
-                );
+                assert!(error.contains(&format!("memory to node {node}: Invalid argument")), "{error}");
             }
         });
     }
@@ -319,11 +292,7 @@ mod tests {
                 assert_eq!((report.on_node, report.elsewhere, report.untouched), (0, 0, 0));
                 return;
             }
-            assert_eq!(
-                report.on_node + report.elsewhere + report.untouched,
-                pages,
-                "{report}"
-            );
+            assert_eq!(report.on_node + report.elsewhere + report.untouched, pages, "{report}");
             assert!(report.on_node >= pages / 2, "{report}");
             if binding == MemoryBinding::Bound {
                 assert_eq!(report.elsewhere, 0, "{report}");
@@ -342,15 +311,9 @@ mod tests {
     fn parts_of_pages_count_as_pages() {
         let page = kernel::page_bytes();
         let base = std::ptr::without_provenance::<u8>(page * 16);
-        for (offset, len, pages) in [
-            (0, 0, 0),
-            (5, 0, 0),
-            (0, 1, 1),
-            (0, page, 1),
-            (1, page, 2),
-            (page - 1, 2, 2),
-            (page - 1, 1, 1),
-        ] {
+        for (offset, len, pages) in
+            [(0, 0, 0), (5, 0, 0), (0, 1, 1), (0, page, 1), (1, page, 2), (page - 1, 2, 2), (page - 1, 1, 1)]
+        {
             let report = pages_on_node(base.wrapping_add(offset), len, 0).unwrap();
             assert_eq!(report.pages, pages, "{len} bytes from {offset}");
             if report.unavailable.is_none() {
@@ -366,30 +329,12 @@ mod tests {
         assert_eq!(why(libc::EPERM), Some(Unavailable::NotPermitted));
         assert_eq!(why(libc::EINVAL), None);
 
-        let mut report = PageReport {
-            node: 1,
-            pages: 5,
-            on_node: 0,
-            elsewhere: 0,
-            untouched: 0,
-            unavailable: None,
-        };
+        let mut report =
+            PageReport { node: 1, pages: 5, on_node: 0, elsewhere: 0, untouched: 0, unavailable: None };
         report.count(&[1, 0, 1, -libc::ENOENT, -libc::EFAULT]).unwrap();
-        assert_eq!(
-            report.to_string(),
-            "5 pages: 2 on node 1, 1 elsewhere, 2 untouched"
-        );
-        assert_eq!(
-            report.count(&[-libc::EIO]).unwrap_err().raw_os_error(),
-            Some(libc::EIO)
-        );
-        let unknown = PageReport {
-            unavailable: Some(Unavailable::NotInKernel),
-            ..report
-        };
-        assert_eq!(
-            unknown.to_string(),
-            "5 pages, nodes unknown: the kernel has no NUMA support"
-        );
+        assert_eq!(report.to_string(), "5 pages: 2 on node 1, 1 elsewhere, 2 untouched");
+        assert_eq!(report.count(&[-libc::EIO]).unwrap_err().raw_os_error(), Some(libc::EIO));
+        let unknown = PageReport { unavailable: Some(Unavailable::NotInKernel), ..report };
+        assert_eq!(unknown.to_string(), "5 pages, nodes unknown: the kernel has no NUMA support");
     }
 }

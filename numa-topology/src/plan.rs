@@ -38,10 +38,7 @@ const RESERVE_FROM_CORES: usize = 4;
 const CORES_PER_RESERVED: usize = 16;
 
 const _: () = assert!(CORES_PER_RESERVED >= 2, "shards get most of the cores");
-const _: () = assert!(
-    RESERVE_FROM_CORES >= 2,
-    "a reserved core leaves at least one for a shard"
-);
+const _: () = assert!(RESERVE_FROM_CORES >= 2, "a reserved core leaves at least one for a shard");
 
 /// A topology for a machine, and what its operator should know about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -93,10 +90,7 @@ pub fn plan(machine: &Machine, shards: Option<usize>) -> Result<Plan, Error> {
     }
     warnings.extend(crowding_warning(&cores, count));
     Ok(Plan {
-        topology: Topology {
-            shards: places,
-            housekeeping: Housekeeping { cpus: housekeeping },
-        },
+        topology: Topology { shards: places, housekeeping: Housekeeping { cpus: housekeeping } },
         warnings,
     })
 }
@@ -108,11 +102,8 @@ fn usable_cores(machine: &Machine) -> Vec<Core> {
         let Some(node) = machine.memory_node(cpu) else {
             continue;
         };
-        let core = by_core.entry(cpu.core).or_insert_with(|| Core {
-            node,
-            cpus: Vec::new(),
-            reserved: false,
-        });
+        let core =
+            by_core.entry(cpu.core).or_insert_with(|| Core { node, cpus: Vec::new(), reserved: false });
         core.cpus.push(cpu.id);
     }
     let mut cores: Vec<Core> = by_core.into_values().collect();
@@ -130,9 +121,7 @@ fn reserve(cores: &mut [Core]) {
         for core in cores.iter().filter(|core| !core.reserved) {
             *left.entry(core.node).or_default() += 1;
         }
-        let fullest = left
-            .into_iter()
-            .max_by_key(|&(node, cores)| (cores, Reverse(node)));
+        let fullest = left.into_iter().max_by_key(|&(node, cores)| (cores, Reverse(node)));
         let Some((node, _)) = fullest else { return };
         if let Some(core) = cores.iter_mut().find(|core| !core.reserved && core.node == node) {
             core.reserved = true;
@@ -144,22 +133,16 @@ fn reserve(cores: &mut [Core]) {
 fn shard_places(cores: &[Core], count: usize) -> Vec<ShardPlace> {
     let lowest = |reserved: bool| {
         let cores = cores.iter().filter(move |core| core.reserved == reserved);
-        cores.map(|core| ShardPlace {
-            cpu: core.cpus[0],
-            node: core.node,
-        })
+        cores.map(|core| ShardPlace { cpu: core.cpus[0], node: core.node })
     };
-    let mut siblings: Vec<(u32, u32)> = cores
-        .iter()
-        .flat_map(|core| core.cpus[1..].iter().map(|&cpu| (core.node, cpu)))
-        .collect();
+    let mut siblings: Vec<(u32, u32)> =
+        cores.iter().flat_map(|core| core.cpus[1..].iter().map(|&cpu| (core.node, cpu))).collect();
     siblings.sort_unstable();
     let siblings = siblings.into_iter().map(|(node, cpu)| ShardPlace { cpu, node });
 
     let order: Vec<ShardPlace> = lowest(false).chain(lowest(true)).chain(siblings).collect();
-    let mut chosen: Vec<(usize, ShardPlace)> = (0..count)
-        .map(|shard| (shard / order.len(), order[shard % order.len()]))
-        .collect();
+    let mut chosen: Vec<(usize, ShardPlace)> =
+        (0..count).map(|shard| (shard / order.len(), order[shard % order.len()])).collect();
     chosen.sort_by_key(|&(round, place)| (place.node, round, place.cpu));
     chosen.into_iter().map(|(_, place)| place).collect()
 }
@@ -189,19 +172,10 @@ fn machine_warnings(machine: &Machine) -> Vec<String> {
     }
     for node in &machine.nodes {
         let own = machine.allowed().filter(|cpu| cpu.node == node.id);
-        let other = own
-            .filter_map(|cpu| machine.memory_node(cpu))
-            .find(|&other| other != node.id);
+        let other = own.filter_map(|cpu| machine.memory_node(cpu)).find(|&other| other != node.id);
         if let Some(other) = other {
-            let why = if machine.has_memory(node) {
-                "is not in the cgroup cpuset"
-            } else {
-                "has no memory"
-            };
-            warnings.push(format!(
-                "node {} {why}: its CPUs take memory from node {other}",
-                node.id
-            ));
+            let why = if machine.has_memory(node) { "is not in the cgroup cpuset" } else { "has no memory" };
+            warnings.push(format!("node {} {why}: its CPUs take memory from node {other}", node.id));
         }
     }
     warnings
@@ -240,13 +214,7 @@ mod tests {
     use crate::test_machines::*;
 
     /// Machine, shards asked for, CPUs of the shards in order, housekeeping CPUs, part of the warning.
-    type Case = (
-        Machine,
-        Option<usize>,
-        &'static str,
-        &'static str,
-        Option<&'static str>,
-    );
+    type Case = (Machine, Option<usize>, &'static str, &'static str, Option<&'static str>);
 
     fn cases() -> Vec<Case> {
         let siblings = Some("SMT siblings share a core");
@@ -267,13 +235,7 @@ mod tests {
             (laptop(), Some(6), "0-5", "6-7", siblings),
             (laptop(), Some(9), "0-7,1", "", sharing),
             (two_by_32(), None, "2-31,34-63", "0-1,32-33,64-65,96-97", None),
-            (
-                two_by_32(),
-                Some(31),
-                "2-31,34",
-                "0-1,32-33,35-65,96-97,99-127",
-                None,
-            ),
+            (two_by_32(), Some(31), "2-31,34", "0-1,32-33,35-65,96-97,99-127", None),
             (container(), None, "12-14", "", restricted),
             (eight_nodes(), Some(9), "1-7,9-10", "0,8,11-63", None),
             (memoryless_node(), None, "0-1,3-5", "2", moved),
@@ -285,16 +247,8 @@ mod tests {
         for (machine, shards, expected_cpus, expected_housekeeping, warning) in cases() {
             let Plan { topology, warnings } = plan(&machine, shards).unwrap();
             let case = format!("{shards:?} shards, {warnings:?} on {machine:?}");
-            assert_eq!(
-                ranges(topology.shards.iter().map(|place| place.cpu)),
-                expected_cpus,
-                "{case}"
-            );
-            assert_eq!(
-                ranges(topology.housekeeping.cpus.into_iter()),
-                expected_housekeeping,
-                "{case}"
-            );
+            assert_eq!(ranges(topology.shards.iter().map(|place| place.cpu)), expected_cpus, "{case}");
+            assert_eq!(ranges(topology.housekeeping.cpus.into_iter()), expected_housekeeping, "{case}");
             assert_eq!(warnings.len(), usize::from(warning.is_some()), "{case}");
             if let Some(warning) = warning {
                 assert!(warnings[0].contains(warning), "{case}");
@@ -313,18 +267,10 @@ mod tests {
             assert_eq!(plan.topology.shards.len(), shards, "{name}");
             assert_eq!(plan.warnings, Vec::<String>::new(), "{name}");
             for (node, count) in (0u32..).zip(per_node) {
-                let found = plan
-                    .topology
-                    .shards
-                    .iter()
-                    .filter(|place| place.node == node)
-                    .count();
+                let found = plan.topology.shards.iter().filter(|place| place.node == node).count();
                 assert_eq!(found, count, "{name}, node {node}");
             }
-            assert!(
-                plan.topology.shards.is_sorted_by_key(|place| place.node),
-                "{name}: node by node"
-            );
+            assert!(plan.topology.shards.is_sorted_by_key(|place| place.node), "{name}: node by node");
         }
     }
 
@@ -343,21 +289,12 @@ mod tests {
         for machine in machines {
             for shards in (1..=SHARDS_MAX).map(Some).chain([None]) {
                 let plan = plan(&machine, shards).unwrap();
-                assert_eq!(
-                    plan.topology.shards.len(),
-                    shards.unwrap_or(plan.topology.shards.len())
-                );
+                assert_eq!(plan.topology.shards.len(), shards.unwrap_or(plan.topology.shards.len()));
                 let found = compare(&machine, &plan.topology);
-                let errors: Vec<_> = found
-                    .iter()
-                    .filter(|one| one.severity == Severity::Error)
-                    .collect();
+                let errors: Vec<_> = found.iter().filter(|one| one.severity == Severity::Error).collect();
                 assert!(errors.is_empty(), "{shards:?} shards: {errors:?}");
                 let crowded = found.iter().any(|one| one.severity == Severity::Warning);
-                assert!(
-                    !crowded || !plan.warnings.is_empty(),
-                    "{shards:?} shards: unannounced {found:?}"
-                );
+                assert!(!crowded || !plan.warnings.is_empty(), "{shards:?} shards: unannounced {found:?}");
             }
         }
     }
@@ -367,11 +304,7 @@ mod tests {
         let machine = crate::discover::from_synthetic("pack:2 [numa] core:96 pu:1").unwrap();
         let plan = plan(&machine, None).unwrap();
         assert_eq!(plan.topology.shards.len(), SHARDS_MAX);
-        assert!(
-            plan.warnings[0].starts_with("180 cores could run shards"),
-            "{:?}",
-            plan.warnings
-        );
+        assert!(plan.warnings[0].starts_with("180 cores could run shards"), "{:?}", plan.warnings);
         assert_eq!(plan.topology.housekeeping.cpus.len(), 192 - SHARDS_MAX);
     }
 
@@ -379,11 +312,7 @@ mod tests {
     fn impossible_plans_are_refused() {
         for asked in [0, SHARDS_MAX + 1, usize::MAX] {
             let error = plan(&vm(), Some(asked)).unwrap_err();
-            assert!(
-                error
-                    .to_string()
-                    .starts_with(&format!("{asked} shards asked for, expected 1 to 128"))
-            );
+            assert!(error.to_string().starts_with(&format!("{asked} shards asked for, expected 1 to 128")));
         }
         let nothing_allowed = vm().with_allowed_cpus(&[]);
         assert!(matches!(plan(&nothing_allowed, None), Err(Error::NothingUsable)));

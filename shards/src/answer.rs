@@ -15,7 +15,7 @@ use crate::query::{Counters, Found, Located, QueryMessage, Wanted, What};
 use crate::reply::Results;
 use crate::step::{Output, Outputs};
 use auriga_wire::frame::{Command, Header};
-use auriga_wire::{FaultCode, Fault, Refusal, Transfer};
+use auriga_wire::{Fault, FaultCode, Refusal, Transfer};
 
 /// Something that is under way for a connection.
 #[derive(Debug)]
@@ -35,7 +35,12 @@ enum Work {
     Status(Box<Counters>, bool),
     Histograms,
     /// A creation whose duplicates are compared with what was logged: refusals so far, retries by index in the request.
-    Creation { first: u64, times: (u64, u64), refusals: Vec<Refusal>, retries: Vec<(u32, Transfer)> },
+    Creation {
+        first: u64,
+        times: (u64, u64),
+        refusals: Vec<Refusal>,
+        retries: Vec<(u32, Transfer)>,
+    },
 }
 
 /// A question of another shard (or of this one) that waits for the gap after its epoch.
@@ -102,7 +107,15 @@ impl Answers {
     }
 
     /// Starts a look-up. It will see every epoch through `epoch`.
-    pub fn start(&mut self, caller: ConnectionId, command: Command, header: Header, body: &[u8], epoch: u64, desk: &mut Desk<'_>) {
+    pub fn start(
+        &mut self,
+        caller: ConnectionId,
+        command: Command,
+        header: Header,
+        body: &[u8],
+        epoch: u64,
+        desk: &mut Desk<'_>,
+    ) {
         let shards = desk.execution.ledger.placement.shards();
         let work = match command {
             Command::LookupAccounts => Work::Accounts(Vec::new()),
@@ -134,7 +147,18 @@ impl Answers {
             };
             if asked {
                 self.jobs[query as usize].as_mut().expect("added above").waiting += 1;
-                self.ask(to, Asked { from: desk.execution.mail.shard(), query, what, epoch, chunks_missing: 0, wanted: chunks }, desk);
+                self.ask(
+                    to,
+                    Asked {
+                        from: desk.execution.mail.shard(),
+                        query,
+                        what,
+                        epoch,
+                        chunks_missing: 0,
+                        wanted: chunks,
+                    },
+                    desk,
+                );
             }
         }
         self.answer_ready(desk);
@@ -157,7 +181,14 @@ impl Answers {
     pub fn take(&mut self, from: ShardId, message: QueryMessage, desk: &mut Desk<'_>) {
         match message {
             QueryMessage::Ask { query, what, epoch, chunks } => {
-                self.asked.push(Asked { from, query, what, epoch, chunks_missing: chunks, wanted: Vec::new() });
+                self.asked.push(Asked {
+                    from,
+                    query,
+                    what,
+                    epoch,
+                    chunks_missing: chunks,
+                    wanted: Vec::new(),
+                });
                 self.answer_ready(desk);
             }
             QueryMessage::Answered { query } => self.shard_answered(query, desk),
@@ -190,12 +221,16 @@ impl Answers {
     /// Whether [`Answers::answer_ready`] has something to do.
     pub fn is_ready(&self, execution: &Execution) -> bool {
         let state = execution.state_epoch();
-        state.is_some_and(|state| self.asked.iter().any(|asked| asked.epoch <= state && asked.chunks_missing == 0))
+        state.is_some_and(|state| {
+            self.asked.iter().any(|asked| asked.epoch <= state && asked.chunks_missing == 0)
+        })
     }
 
     /// Answers every question whose epoch the state has reached. To be called in every gap, before the next epoch begins.
     pub fn answer_ready(&mut self, desk: &mut Desk<'_>) {
-        let Some(state) = desk.execution.state_epoch() else { return };
+        let Some(state) = desk.execution.state_epoch() else {
+            return;
+        };
         while let Some(ready) = self.asked.iter().position(|a| a.epoch <= state && a.chunks_missing == 0) {
             let asked = self.asked.swap_remove(ready);
             match asked.what {
@@ -206,7 +241,9 @@ impl Answers {
                     if asked.from == desk.execution.mail.shard() {
                         self.take_histograms(asked.query, &bytes, desk);
                     } else {
-                        desk.execution.mail.send(asked.from, QueryMessage::Histograms(asked.query, bytes).into());
+                        desk.execution
+                            .mail
+                            .send(asked.from, QueryMessage::Histograms(asked.query, bytes).into());
                     }
                 }
             }
@@ -226,7 +263,9 @@ impl Answers {
                 Some(Answer::Account(found)) if own => self.own_job(&asked).add_account(found),
                 Some(Answer::Transfer(located)) if own => self.own_job(&asked).add_transfer(located),
                 Some(Answer::Account(found)) => accounts.push(&mut execution.mail, step, asked.from, found),
-                Some(Answer::Transfer(located)) => transfers.push(&mut execution.mail, step, asked.from, located),
+                Some(Answer::Transfer(located)) => {
+                    transfers.push(&mut execution.mail, step, asked.from, located)
+                }
             }
         }
         accounts.flush(&mut execution.mail);
@@ -242,7 +281,10 @@ impl Answers {
     }
 
     fn own_job(&mut self, asked: &Asked) -> &mut Work {
-        &mut self.jobs[asked.query as usize].as_mut().expect("a question's job is there until it is answered").work
+        &mut self.jobs[asked.query as usize]
+            .as_mut()
+            .expect("a question's job is there until it is answered")
+            .work
     }
 
     fn answer_counters(&mut self, asked: &Asked, digest: bool, desk: &mut Desk<'_>) {
@@ -253,7 +295,9 @@ impl Answers {
         if asked.from == desk.execution.mail.shard() {
             self.add_counters(asked.query, &counters, desk);
         } else {
-            desk.execution.mail.send(asked.from, QueryMessage::Counters(asked.query, Box::new(counters)).into());
+            desk.execution
+                .mail
+                .send(asked.from, QueryMessage::Counters(asked.query, Box::new(counters)).into());
         }
     }
 
@@ -300,7 +344,7 @@ impl Answers {
         desk: &mut Desk<'_>,
     ) {
         let (located, retries): (Vec<_>, Vec<_>) =
-            results.duplicates.into_iter().map(|(located, retry)| (located, (located.index as u32, retry))).unzip();
+            results.duplicates.into_iter().map(|(located, retry)| (located, (located.index, retry))).unzip();
         let times = (batch.arrived_ns, executed_ns);
         let work = Work::Creation { first, times, refusals: results.refusals, retries };
         let fetch = Some(Fetch::new(self.identity, located));
@@ -311,15 +355,20 @@ impl Answers {
 
     /// Takes a part of the log that a job has read.
     pub fn take_read(&mut self, job: usize, slot: usize, result: Result<&[u8], String>, desk: &mut Desk<'_>) {
-        let Some(waiting) = self.jobs.get_mut(job).and_then(Option::as_mut) else { return };
+        let Some(waiting) = self.jobs.get_mut(job).and_then(Option::as_mut) else {
+            return;
+        };
         let fetch = waiting.fetch.as_mut().expect("only a fetch reads");
-        let Err(damage) = fetch.take(slot, result.map_err(Damage)) else { return self.go_on(job, desk) };
+        let Err(damage) = fetch.take(slot, result.map_err(Damage)) else {
+            return self.go_on(job, desk);
+        };
         if !fetch.fail() {
             return;
         }
         desk.out.push(Output::DamageFound(damage.0.clone()));
         let job = self.finish(job);
-        let fault = Fault::new(FaultCode::DamagedData, format!("{damage}. Run `auriga inspect` on the directory"));
+        let fault =
+            Fault::new(FaultCode::DamagedData, format!("{damage}. Run `auriga inspect` on the directory"));
         desk.out.refuse(job.caller, &job.header, self.identity.cluster, &fault);
     }
 
@@ -360,25 +409,35 @@ impl Answers {
             Work::Histograms => unreachable!("histograms come whole"),
             Work::Creation { first, times, mut refusals, retries } => {
                 for (index, retry) in retries {
-                    let found = fetched.binary_search_by_key(&u64::from(index), |(index, _)| *index);
+                    let found = fetched.binary_search_by_key(&index, |(index, _)| *index);
                     let (_, original) = fetched[found.expect("every original was fetched")];
                     let code = compare_transfers(&retry, &original).number();
                     refusals.push(Refusal { index, code, ..Refusal::default() });
                 }
                 refusals.sort_unstable_by_key(|r| r.index);
                 let (header, cluster) = (job.header, self.identity.cluster);
-                desk.out.reply(job.caller, |size| Header::reply(&header, 0, first, cluster, size), Some(times), |body| {
-                    body.extend_from_slice(bytemuck::cast_slice(&refusals));
-                });
+                desk.out.reply(
+                    job.caller,
+                    |size| Header::reply(&header, 0, first, cluster, size),
+                    Some(times),
+                    |body| {
+                        body.extend_from_slice(bytemuck::cast_slice(&refusals));
+                    },
+                );
             }
         }
     }
 
     fn reply(&self, job: &Job, timestamp: u64, bytes: &[u8], desk: &mut Desk<'_>) {
         let (header, cluster) = (job.header, self.identity.cluster);
-        desk.out.reply(job.caller, |size| Header::reply(&header, 0, timestamp, cluster, size), None, |body| {
-            body.extend_from_slice(bytes);
-        });
+        desk.out.reply(
+            job.caller,
+            |size| Header::reply(&header, 0, timestamp, cluster, size),
+            None,
+            |body| {
+                body.extend_from_slice(bytes);
+            },
+        );
     }
 }
 
@@ -413,8 +472,8 @@ fn find(wanted: &Wanted, what: What, ledger: &Ledger) -> Option<Answer> {
         let slot = ledger.accounts.find(hash, wanted.id)?;
         return Some(Answer::Account(Found { account: ledger.accounts.record(slot), index, pad: 0 }));
     }
-    let (position, content) = ledger.ids.created(hash, wanted.id)?;
-    Some(Answer::Transfer(Located { position: position.0, content, index, pad: 0 }))
+    let (position, check) = ledger.ids.created(hash, wanted.id)?;
+    Some(Answer::Transfer(Located { position: position.0, check, index: index as u32 }))
 }
 
 impl Work {

@@ -54,7 +54,9 @@ impl Arrivals {
     pub fn push(&mut self, caller: ConnectionId, frame: &Frame<'_>, arrived_ns: u64) -> bool {
         let size = frame.bytes().len();
         if self.open.as_ref().is_none_or(|open| !open.block.fits(size)) {
-            let Some(fresh) = self.free.pop() else { return false };
+            let Some(fresh) = self.free.pop() else {
+                return false;
+            };
             self.waiting.extend(self.open.replace(fresh));
         }
         let open = self.open.as_mut().expect("opened above");

@@ -93,7 +93,9 @@ impl Chunk {
         debug_assert_eq!(self.0.kind, T::KIND);
         let per_item = size_of::<T>() / 16;
         let start = self.len() * per_item;
-        let Some(place) = self.0.words.get_mut(start..start + per_item) else { return false };
+        let Some(place) = self.0.words.get_mut(start..start + per_item) else {
+            return false;
+        };
         place.copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(&item)));
         self.0.len += 1;
         true

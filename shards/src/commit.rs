@@ -4,12 +4,12 @@
 use crate::arrival::{Batch, Filled};
 use crate::execute::epoch::OwnBlock;
 use crate::limits::{SECTOR_SIZE, STREAM_SEGMENT_SIZE};
+use crate::log::Damage;
 use crate::log::Identity;
 use crate::log::block::{Block, Place};
 use crate::log::cut::{BlockEntry, Cut, CutImage};
 use crate::log::recover::BlockDamage;
 use crate::log::segment::{next_block_offset, stream_place};
-use crate::log::Damage;
 use crate::place::{Placement, ShardId, StreamId};
 use crate::step::{Output, Outputs};
 use std::collections::VecDeque;
@@ -102,12 +102,20 @@ impl Commits {
     }
 
     /// Seals a block for an epoch and writes it. Returns its entry and its size in the log.
-    pub fn seal(&mut self, epoch: u64, incarnation: u64, filled: Filled, now_ns: u64, out: &mut Outputs) -> BlockEntry {
+    pub fn seal(
+        &mut self,
+        epoch: u64,
+        incarnation: u64,
+        filled: Filled,
+        now_ns: u64,
+        out: &mut Outputs,
+    ) -> BlockEntry {
         let Filled { mut block, batches } = filled;
         let size = block.bytes().len() as u64;
         let offset = next_block_offset(self.end, size);
         assert!(offset + size <= self.prepared, "requests are accepted into prepared room only");
-        let place = Place { cluster: self.identity.cluster, incarnation, epoch, stream: self.stream.0, offset };
+        let place =
+            Place { cluster: self.identity.cluster, incarnation, epoch, stream: self.stream.0, offset };
         let entry = block.seal(&place);
         self.end = offset + size;
         self.want_segments(out);
@@ -127,7 +135,8 @@ impl Commits {
     /// An epoch is announced. In a replay its blocks are read now.
     pub fn announce(&mut self, image: &CutImage, replay: bool, out: &mut Outputs) {
         let memory = self.spare.pop().unwrap_or_default();
-        let (cut, _) = Cut::decode_into(&self.identity, image.bytes(), memory).expect("only good cuts are announced");
+        let (cut, _) =
+            Cut::decode_into(&self.identity, image.bytes(), memory).expect("only good cuts are announced");
         let mut coming = Coming {
             blocks: Vec::new(),
             batches: Vec::new(),
@@ -177,7 +186,8 @@ impl Commits {
 
     /// An epoch is committed: its blocks here, if it was logged by this start, are the ones in flight.
     pub fn commit(&mut self, epoch: u64, now_ns: u64) {
-        let coming = self.coming.iter_mut().find(|c| c.cut.epoch == epoch).expect("announced before committed");
+        let coming =
+            self.coming.iter_mut().find(|c| c.cut.epoch == epoch).expect("announced before committed");
         coming.committed = true;
         coming.times = (now_ns, now_ns);
         if self.sealed.as_ref().is_some_and(|sealed| sealed.epoch == epoch) {
@@ -224,7 +234,11 @@ impl Commits {
 }
 
 /// The cut's blocks that belong to a shard, by stream.
-fn own_entries<'a>(cut: &'a Cut, placement: &'a Placement, shard: ShardId) -> impl Iterator<Item = &'a BlockEntry> {
+fn own_entries<'a>(
+    cut: &'a Cut,
+    placement: &'a Placement,
+    shard: ShardId,
+) -> impl Iterator<Item = &'a BlockEntry> {
     cut.blocks.iter().filter(move |block| placement.stream_owner(StreamId(block.stream)) == shard)
 }
 

@@ -3,7 +3,7 @@
 //! First the cut of each epoch, which says where its blocks lie, then the units, neighbours in one read. What comes back
 //! is compared with what the id's shard remembers, so damage is noticed and never served.
 
-use crate::ledger::ids::content_hash;
+use crate::ledger::ids::{check_of, content_hash};
 use crate::limits::{BLOCK_SIZE_MAX, QUERY_READS_MAX, SECTOR_SIZE, UNIT_SIZE};
 use crate::log::cut::Cut;
 use crate::log::segment::{cut_place, stream_place};
@@ -58,7 +58,7 @@ pub struct Fetch {
     next: usize,
     runs: VecDeque<Run>,
     reads: Vec<Option<Pending>>,
-    found: Vec<(u64, Transfer)>,
+    found: Vec<(u32, Transfer)>,
     failed: bool,
 }
 
@@ -77,7 +77,7 @@ impl Fetch {
     }
 
     /// The transfers with their timestamps and their index in the request, in no order.
-    pub fn into_found(self) -> Vec<(u64, Transfer)> {
+    pub fn into_found(self) -> Vec<(u32, Transfer)> {
         self.found
     }
 
@@ -128,9 +128,9 @@ impl Fetch {
         let mut open: Option<Run> = None;
         for item in items {
             let index = Position(self.items[item].position).index();
-            let (stream, unit_offset) = cut
-                .locate(index)
-                .ok_or_else(|| Damage(format!("epoch {epoch} has no unit {index}: its cut is of another log")))?;
+            let (stream, unit_offset) = cut.locate(index).ok_or_else(|| {
+                Damage(format!("epoch {epoch} has no unit {index}: its cut is of another log"))
+            })?;
             let (file, at) = stream_place(stream.0, unit_offset);
             if let Some(run) = &mut open
                 && run.extend(file, at)
@@ -161,9 +161,12 @@ impl Fetch {
             let unit = run.first_unit as usize + usize::from(index - run.first_index);
             let record = &bytes[unit * UNIT_SIZE..(unit + 1) * UNIT_SIZE];
             let mut transfer: Transfer = bytemuck::pod_read_unaligned(record);
-            if item.content != 0 && content_hash(&transfer) != item.content {
+            if check_of(content_hash(&transfer)) != item.check {
                 let at = run.offset + (unit * UNIT_SIZE) as u64;
-                return Err(Damage(format!("{} at byte {at}: not the transfer that was logged there", run.file)));
+                return Err(Damage(format!(
+                    "{} at byte {at}: not the transfer that was logged there",
+                    run.file
+                )));
             }
             transfer.timestamp = run.time + u64::from(index);
             self.found.push((item.index, transfer));

@@ -73,7 +73,8 @@ impl Recorder {
 impl Histograms {
     /// Empty histograms.
     pub fn new() -> Self {
-        let new = |_| Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("constant bounds are valid");
+        let new =
+            |_| Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("constant bounds are valid");
         Self { stages: Stage::ALL.map(new) }
     }
 

@@ -150,9 +150,7 @@ impl Lead {
 
     /// Encodes a cut, asks for it to be written, and returns its image for the shards.
     pub fn write(&mut self, cut: Cut, out: &mut Outputs) -> CutImage {
-        let Stage::Pacing(pacer) = &mut self.stage else {
-            unreachable!("no cut is made during a replay")
-        };
+        let Stage::Pacing(pacer) = &mut self.stage else { unreachable!("no cut is made during a replay") };
         let mut sector = self.sector.take().expect("one flush is in flight");
         let (file, offset) = cut_place(cut.epoch);
         pacer.encode(cut, &mut sector);
@@ -164,8 +162,12 @@ impl Lead {
     }
 
     fn advance(&mut self, clock: Clock, out: &mut Outputs) {
-        let Stage::Replaying(replay) = &mut self.stage else { return };
-        let Some(end) = replay.advance(&mut self.acts, out) else { return };
+        let Stage::Replaying(replay) = &mut self.stage else {
+            return;
+        };
+        let Some(end) = replay.advance(&mut self.acts, out) else {
+            return;
+        };
         let counts = replay.counts();
         match end {
             Err(hole) => out.push(Output::Damaged(hole)),

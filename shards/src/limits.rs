@@ -68,31 +68,47 @@ pub const SEAL_DELAY_NS: u64 = 5_000_000;
 /// to one other shard, and its look-ups.
 pub const ROUTE_RING_SLOTS: usize = 2 * ROUTE_CHUNKS_MAX + 2 * QUERIES_MAX * 16 + 16;
 
-/// Slots of a ring on the control lane: what two epochs' votes and gather can be at worst, answers to look-ups, and the
-/// pacer's messages.
-pub const CONTROL_RING_SLOTS: usize = 2_048;
+/// Slots of a ring on the control lane, see the assertion below.
+pub const CONTROL_RING_SLOTS: usize = 8_192;
 
 const LEGS_PER_CHUNK: usize = CHUNK_SIZE / 48;
 const NOTES_PER_CHUNK: usize = CHUNK_SIZE / 32;
 const ACCOUNTS_PER_CHUNK: usize = CHUNK_SIZE / 144;
-/// A shard's blocks of one epoch in a replay can be all of the epoch's; each change of record kind ends a chunk.
+/// A shard's blocks of one epoch in a replay can be all of the epoch's.
 const ROUTE_CHUNKS_MAX: usize = 2 * EPOCH_UNITS_MAX / LEGS_PER_CHUNK
     + EPOCH_UNITS_MAX / NOTES_PER_CHUNK
     + EPOCH_UNITS_MAX / ACCOUNTS_PER_CHUNK;
 
-const VOTES_PER_CHUNK: usize = CHUNK_SIZE / 16;
-const OPEN_LEGS_PER_CHUNK: usize = CHUNK_SIZE / 64;
+/// Each of a transfer's two legs and its note can refuse, and each leg can hold; the coordinator can refuse once more.
+const VOTE_CHUNKS_MAX: usize = 6 * EPOCH_UNITS_MAX / (CHUNK_SIZE / 16);
+/// Open legs and open notes of an epoch, all for one coordinator.
+const OPEN_CHUNKS_MAX: usize = 2 * EPOCH_UNITS_MAX / (CHUNK_SIZE / 64) + EPOCH_UNITS_MAX / (CHUNK_SIZE / 16);
+/// Answers to all look-ups of one shard, found at one other.
+const ANSWER_CHUNKS_MAX: usize = QUERIES_MAX * (REQUEST_RECORDS_MAX / ACCOUNTS_PER_CHUNK + 1);
+/// Questions of one shard to one other.
+const QUESTION_CHUNKS_MAX: usize = QUERIES_MAX * (REQUEST_RECORDS_MAX / NOTES_PER_CHUNK + 1);
 
-const _: () = assert!(UNIT_SIZE == RECORD_SIZE && UNIT_SIZE == HEADER_SIZE, "an index in a block is an offset");
+const _: () =
+    assert!(UNIT_SIZE == RECORD_SIZE && UNIT_SIZE == HEADER_SIZE, "an index in a block is an offset");
 const _: () = assert!(1 + 1 + REQUEST_RECORDS_MAX == BLOCK_UNITS_MAX, "the largest request fills a block");
 const _: () = assert!(BLOCK_SIZE_MAX.is_multiple_of(SECTOR_SIZE), "a full block ends at a sector");
 const _: () = assert!(EPOCH_UNITS_MAX - 1 <= u16::MAX as usize, "an index into an epoch fits 16 bits");
 const _: () = assert!(EPOCH_UNITS_MAX >= BLOCK_UNITS_MAX, "the pacer can always take a full block");
 const _: () = assert!(STREAM_SEGMENT_SIZE >= 8 * BLOCK_SIZE_MAX as u64, "a segment's last gap stays small");
-const _: () = assert!(BLOCK_BUFFERS >= EPOCHS_AHEAD_MAX as usize + 3, "one fills while the others are under way");
+const _: () =
+    assert!(BLOCK_BUFFERS >= EPOCHS_AHEAD_MAX as usize + 3, "one fills while the others are under way");
 const _: () = assert!(
-    CONTROL_RING_SLOTS >= 5 * EPOCH_UNITS_MAX / VOTES_PER_CHUNK + 2 * EPOCH_UNITS_MAX / OPEN_LEGS_PER_CHUNK + 256,
-    "the votes and open legs of an epoch fit a ring at worst, so that back-pressure can't deadlock"
+    ROUTE_RING_SLOTS >= 2 * ROUTE_CHUNKS_MAX + QUESTION_CHUNKS_MAX + QUERIES_MAX + 8,
+    "an epoch, the next one and all look-ups fit a ring at worst, so that back-pressure can't deadlock"
+);
+const _: () = assert!(
+    CONTROL_RING_SLOTS
+        >= VOTE_CHUNKS_MAX + OPEN_CHUNKS_MAX + ANSWER_CHUNKS_MAX
+            // and as much again on its way home, with what came on the route lane
+            + VOTE_CHUNKS_MAX + OPEN_CHUNKS_MAX + ANSWER_CHUNKS_MAX + ROUTE_CHUNKS_MAX + QUESTION_CHUNKS_MAX
+            // the pacer's messages
+            + 256,
+    "all that two shards can owe each other fits a ring at worst, so that back-pressure can't deadlock"
 );
 
 /// Sizes that an operator chooses. None of them changes the result of a logged request.

@@ -27,7 +27,8 @@ impl Mesh {
     /// The meshes of all shards, by number.
     pub fn new(shards: u16) -> Vec<Self> {
         let count = usize::from(shards);
-        let mut meshes: Vec<Self> = (0..count).map(|_| Self { peers: (0..count).map(|_| None).collect() }).collect();
+        let mut meshes: Vec<Self> =
+            (0..count).map(|_| Self { peers: (0..count).map(|_| None).collect() }).collect();
         for a in 0..count {
             for b in a + 1..count {
                 let (ab_route, route_ab) = RingBuffer::new(ROUTE_RING_SLOTS);

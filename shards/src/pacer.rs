@@ -74,7 +74,11 @@ impl Pace {
     pub fn is_for_pacer(&self) -> bool {
         matches!(
             self,
-            Self::Pending { .. } | Self::Sealed { .. } | Self::Durable { .. } | Self::Damaged(_) | Self::Executed { .. }
+            Self::Pending { .. }
+                | Self::Sealed { .. }
+                | Self::Durable { .. }
+                | Self::Damaged(_)
+                | Self::Executed { .. }
         )
     }
 }
@@ -257,7 +261,11 @@ impl Pacer {
                 self.counts[from.index()] = (accounts, ids);
             }
             Pace::Damaged(_) => unreachable!("blocks are read in a replay only"),
-            Pace::Close { .. } | Pace::Commit { .. } | Pace::Discard | Pace::Serve { .. } | Pace::LogFull(_) => {
+            Pace::Close { .. }
+            | Pace::Commit { .. }
+            | Pace::Discard
+            | Pace::Serve { .. }
+            | Pace::LogFull(_) => {
                 unreachable!("the pacer tells this, and is not told")
             }
         }

@@ -109,18 +109,16 @@ pub struct Found {
     pub pad: u64,
 }
 
-/// Where a created transfer lies in the log: 32 bytes.
+/// Where a transfer lies in the log: 16 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Located {
     /// [`crate::place::Position`]
     pub position: u64,
-    /// Hash of its compared fields, to know it again.
-    pub content: u64,
+    /// [`crate::ledger::ids::check_of`] its content, to know it again.
+    pub check: u32,
     /// Its index in the request.
-    pub index: u64,
-    /// Padding.
-    pub pad: u64,
+    pub index: u32,
 }
 
 impl Item for Wanted {

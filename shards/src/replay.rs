@@ -106,7 +106,9 @@ impl Replay {
     pub fn advance(&mut self, act: &mut VecDeque<Act>, out: &mut Outputs) -> Option<End> {
         self.commit(act);
         while !self.stopped && (self.announced.len() as u64) < REPLAY_AHEAD {
-            let Some((cut, image, before)) = self.cuts.pop_front() else { break };
+            let Some((cut, image, before)) = self.cuts.pop_front() else {
+                break;
+            };
             self.announced.push_back(Announced {
                 epoch: cut.epoch,
                 missing: self.owners(&cut),

@@ -36,10 +36,10 @@ impl Results {
             let code = if accounts {
                 rank.account_code().expect("a refusal has a code").number()
             } else if *rank == Rank::EXISTS {
-                let (original, same) = outcomes.original(first + i as u16);
-                if !same {
+                let original = outcomes.original(first + i as u16);
+                if !original.same {
                     let retry = block.transfer(usize::from(batch.first_unit) + i);
-                    let located = Located { position: original.0, content: 0, index: u64::from(index), pad: 0 };
+                    let located = Located { position: original.position.0, check: original.check, index };
                     self.duplicates.push((located, retry));
                     continue;
                 }

@@ -181,7 +181,8 @@ impl Shard {
     }
 
     fn request(&mut self, clock: Clock, caller: ConnectionId, frame: &Frame<'_>, out: &mut Outputs) {
-        let command = Command::from_number(frame.header.command).expect("frames are checked before they come here");
+        let command =
+            Command::from_number(frame.header.command).expect("frames are checked before they come here");
         let cluster = self.config.identity.cluster;
         if frame.header.cluster != 0 && frame.header.cluster != cluster {
             let message = format!("this is cluster {cluster}, the request is for {}", frame.header.cluster);
@@ -197,7 +198,8 @@ impl Shard {
             }
             let epoch = self.closed;
             let (header, body) = (frame.header, frame.body());
-            return self.answer(out, |answers, desk| answers.start(caller, command, header, body, epoch, desk));
+            return self
+                .answer(out, |answers, desk| answers.start(caller, command, header, body, epoch, desk));
         }
         if let Some(fault) = self.refuse_batch(command) {
             return out.refuse(caller, &frame.header, cluster, &fault);
@@ -225,7 +227,8 @@ impl Shard {
             _ => ("transfer ids", self.ids_in_all, self.config.limits.ids_max),
         };
         (found >= max).then(|| {
-            let message = format!("the ledger holds {found} {what}, the limit is {max}: start with a higher limit");
+            let message =
+                format!("the ledger holds {found} {what}, the limit is {max}: start with a higher limit");
             Fault::new(FaultCode::LimitReached, message)
         })
     }
@@ -248,7 +251,9 @@ impl Shard {
             Message::Query(query) => self.answer(out, |answers, desk| answers.take(from, query, desk)),
             Message::Chunk(chunk) => match chunk.kind() {
                 Kind::Wanted => self.answer(out, |answers, desk| answers.take_wanted(from, chunk, desk)),
-                Kind::Found | Kind::Located => self.answer(out, |answers, desk| answers.take_found(chunk, desk)),
+                Kind::Found | Kind::Located => {
+                    self.answer(out, |answers, desk| answers.take_found(chunk, desk))
+                }
                 Kind::Cut => {
                     self.commits.announce(&chunk.items()[0], self.incarnation == 0, out);
                     self.execution.mail.recycle(chunk);
@@ -358,7 +363,9 @@ impl Shard {
         if self.running.is_some() {
             return false;
         }
-        let Some((coming, own)) = self.commits.next() else { return false };
+        let Some((coming, own)) = self.commits.next() else {
+            return false;
+        };
         self.closed = self.closed.max(coming.cut.epoch);
         self.execution.begin(&coming.cut, own);
         self.running = Some(coming);
@@ -380,7 +387,8 @@ impl Shard {
             self.make_room(out);
         }
         self.commits.done(coming.cut);
-        let (accounts, ids) = (self.execution.ledger.accounts.len() as u64, self.execution.ledger.ids.len() as u64);
+        let (accounts, ids) =
+            (self.execution.ledger.accounts.len() as u64, self.execution.ledger.ids.len() as u64);
         self.tell_pacer(clock, Pace::Executed { epoch, accounts, ids }, out);
     }
 
@@ -425,7 +433,9 @@ impl Shard {
 
     /// Lets the answers work, with what they need of the shard.
     fn answer(&mut self, out: &mut Outputs, work: impl FnOnce(&mut Answers, &mut Desk<'_>)) {
-        let Self { execution, answers, counters, histograms, config, newest, status_hook, incarnation, .. } = self;
+        let Self {
+            execution, answers, counters, histograms, config, newest, status_hook, incarnation, ..
+        } = self;
         counters.accounts = execution.ledger.accounts.len() as u64;
         counters.ids = execution.ledger.ids.len() as u64;
         let shards = config.placement.shards();
@@ -480,6 +490,7 @@ pub fn whole_digest(shards: u128, newest: (u64, u64)) -> u128 {
 }
 
 fn log_full() -> Fault {
-    let message = "the disk or the log's bound is full: free space or raise --log-max, then send the batch again";
+    let message =
+        "the disk or the log's bound is full: free space or raise --log-max, then send the batch again";
     Fault::new(FaultCode::LogFull, message)
 }

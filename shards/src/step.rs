@@ -212,8 +212,13 @@ impl Outputs {
     /// Adds the reply that refuses a whole request.
     pub fn refuse(&mut self, to: ConnectionId, request: &Header, cluster: u64, fault: &Fault) {
         let status = fault.code.number();
-        self.reply(to, |size| Header::reply(request, status, 0, cluster, size), None, |body| {
-            body.extend_from_slice(fault.message.as_bytes());
-        });
+        self.reply(
+            to,
+            |size| Header::reply(request, status, 0, cluster, size),
+            None,
+            |body| {
+                body.extend_from_slice(fault.message.as_bytes());
+            },
+        );
     }
 }

@@ -38,13 +38,7 @@ pub struct Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            shards,
-            epoch,
-            what,
-            expected,
-            found,
-        } = self;
+        let Self { shards, epoch, what, expected, found } = self;
         write!(
             f,
             "mismatch on {shards} shards, epoch {epoch}, {what}:\n  expected {expected}\n  found    {found}"

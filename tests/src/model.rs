@@ -77,13 +77,7 @@ impl Model {
             return Err(compare_accounts(original, account));
         }
         check_account_fields(account)?;
-        self.accounts.insert(
-            account.id,
-            Account {
-                timestamp,
-                ..*account
-            },
-        );
+        self.accounts.insert(account.id, Account { timestamp, ..*account });
         Ok(())
     }
 
@@ -99,10 +93,7 @@ impl Model {
         // From here on the answer depends on the ledger, and the id is consumed whatever it is.
         let result = self.move_money(transfer);
         let outcome = match result {
-            Ok(()) => Outcome::Created(Transfer {
-                timestamp,
-                ..*transfer
-            }),
+            Ok(()) => Outcome::Created(Transfer { timestamp, ..*transfer }),
             Err(_) => Outcome::Refused,
         };
         self.ids.insert(transfer.id, outcome);
@@ -140,14 +131,8 @@ impl Model {
             return Err(TransferCode::ExceedsDebits);
         }
         // The two accounts differ (checked with the fields), so neither insertion undoes the other.
-        let debit = Account {
-            debits_posted,
-            ..debit
-        };
-        let credit = Account {
-            credits_posted,
-            ..credit
-        };
+        let debit = Account { debits_posted, ..debit };
+        let credit = Account { credits_posted, ..credit };
         self.accounts.insert(debit.id, debit);
         self.accounts.insert(credit.id, credit);
         Ok(())

@@ -203,32 +203,19 @@ fn each_transfer_code_has_a_minimal_case() {
     for code in TransferCode::ALL {
         let covered = TRANSFER_CASES.iter().any(|(case, _)| case == code);
         // Chains come with a later version, and so do flags that could be stored and differ.
-        let absent = matches!(
-            code,
-            LinkedEventFailed | LinkedEventChainOpen | ExistsWithDifferentFlags
-        );
+        let absent = matches!(code, LinkedEventFailed | LinkedEventChainOpen | ExistsWithDifferentFlags);
         assert_eq!(covered, !absent, "{code}");
     }
     // The table is in the order of precedence: from here on the id is consumed.
-    let consuming = TRANSFER_CASES
-        .iter()
-        .position(|(code, _)| *code == DebitAccountNotFound);
+    let consuming = TRANSFER_CASES.iter().position(|(code, _)| *code == DebitAccountNotFound);
     for (index, (code, spoil)) in TRANSFER_CASES.into_iter().enumerate() {
         let mut model = ledger();
         let mut event = transfer(FRESH_ID, BANK, SHOP, 10);
         spoil(&mut event);
         assert_eq!(model.create_transfers(20, &[event]), [Some(code)]);
-        assert_eq!(
-            model.accounts(),
-            ledger().accounts(),
-            "{code}: no balance changes"
-        );
+        assert_eq!(model.accounts(), ledger().accounts(), "{code}: no balance changes");
         let outcome = (Some(index) >= consuming).then_some(&Outcome::Refused);
-        assert_eq!(
-            model.ids().get(&FRESH_ID),
-            outcome,
-            "{code}: whether the id is consumed"
-        );
+        assert_eq!(model.ids().get(&FRESH_ID), outcome, "{code}: whether the id is consumed");
     }
 }
 
@@ -242,10 +229,7 @@ fn a_created_transfer_moves_the_amount_and_keeps_its_timestamp() {
         transfer(FRESH_ID + 3, DEBITS_FULL, BORROWER, 5),
     ];
     assert_eq!(model.create_transfers(20, &events), [None; 4]);
-    let expected = Transfer {
-        timestamp: 21,
-        ..events[1]
-    };
+    let expected = Transfer { timestamp: 21, ..events[1] };
     assert_eq!(model.transfer(FRESH_ID + 1), Some(&expected));
     assert_eq!(model.transfer(REFUSED_ID), None);
     assert_eq!(model.accounts()[&SAVER].debits_posted, 8);
@@ -253,10 +237,7 @@ fn a_created_transfer_moves_the_amount_and_keeps_its_timestamp() {
     assert_eq!(model.accounts()[&DEBITS_FULL].debits_posted, u128::MAX);
     assert_eq!(model.accounts()[&SHOP].timestamp, 2);
     let (debits, credits) = model.accounts().values().fold((0u128, 0u128), |sums, a| {
-        (
-            sums.0.wrapping_add(a.debits_posted),
-            sums.1.wrapping_add(a.credits_posted),
-        )
+        (sums.0.wrapping_add(a.debits_posted), sums.1.wrapping_add(a.credits_posted))
     });
     assert_eq!(debits, credits);
 }

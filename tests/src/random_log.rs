@@ -129,15 +129,9 @@ fn cut(rng: &mut fastrand::Rng, epoch: Vec<Event>) -> Vec<Request> {
         chain_open = linked;
     }
     let streams = pick_streams(rng);
-    let mut at: Vec<u16> = bodies
-        .iter()
-        .map(|_| streams[rng.usize(..streams.len())])
-        .collect();
+    let mut at: Vec<u16> = bodies.iter().map(|_| streams[rng.usize(..streams.len())]).collect();
     at.sort_unstable();
-    at.into_iter()
-        .zip(bodies)
-        .map(|(stream, events)| Request { stream, events })
-        .collect()
+    at.into_iter().zip(bodies).map(|(stream, events)| Request { stream, events }).collect()
 }
 
 /// Some streams: neighbours, or anywhere.

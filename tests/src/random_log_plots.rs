@@ -95,11 +95,7 @@ fn ping_pong(writer: &mut Writer) {
     // Once, perhaps, somebody sends a little more than came.
     let slip = writer.rng.usize(..rallies * 2);
     for rally in 0..rallies {
-        let (from, to) = if rally % 2 == 0 {
-            (&one, &other)
-        } else {
-            (&other, &one)
-        };
+        let (from, to) = if rally % 2 == 0 { (&one, &other) } else { (&other, &one) };
         let amount = amount + u128::from(rally == slip);
         writer.send_between(from, to, amount, mirrored);
     }
@@ -236,17 +232,9 @@ fn malformed_account(writer: &mut Writer) {
         writer.cast_account()
     } else {
         let id = writer.missing_account_id();
-        Account {
-            id,
-            ..writer.pick_any()
-        }
+        Account { id, ..writer.pick_any() }
     };
-    let mut broken = Account {
-        debits_posted: 0,
-        credits_posted: 0,
-        timestamp: 0,
-        ..meant
-    };
+    let mut broken = Account { debits_posted: 0, credits_posted: 0, timestamp: 0, ..meant };
     for _ in 0..[1, 1, 2, 3][writer.rng.usize(..4)] {
         break_account(&mut writer.rng, &mut broken);
     }
@@ -261,11 +249,7 @@ fn huge_amount(writer: &mut Writer) {
     let mirrored = writer.rng.bool();
     let to = writer.pick_any();
     // Mostly an account without a limit gives, so that the money does move.
-    let from = if writer.chance(80) {
-        writer.pick_source(&to, mirrored)
-    } else {
-        writer.pick_partner(&to)
-    };
+    let from = if writer.chance(80) { writer.pick_source(&to, mirrored) } else { writer.pick_partner(&to) };
     let small = writer.small_amount();
     let (room_of_one, room_of_other) = (headroom(&from, mirrored), headroom(&to, !mirrored));
     let amount = match writer.rng.u8(..7) {

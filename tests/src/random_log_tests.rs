@@ -141,14 +141,8 @@ impl Witness {
         self.timestamp += 1;
         self.saw("account created", code.is_none());
         let missed = self.missed.contains(&account.id);
-        self.saw(
-            "account created after a transfer missed it",
-            code.is_none() && missed,
-        );
-        self.saw(
-            "linked in the middle of a request",
-            account.flags & AccountFlags::LINKED != 0,
-        );
+        self.saw("account created after a transfer missed it", code.is_none() && missed);
+        self.saw("linked in the middle of a request", account.flags & AccountFlags::LINKED != 0);
         if let Some(code) = code {
             self.account_codes.count(self.seed, code);
         }
@@ -161,10 +155,7 @@ impl Witness {
         if let Some(code) = code {
             self.transfer_codes.count(self.seed, code);
         }
-        self.saw(
-            "linked in the middle of a request",
-            transfer.flags & TransferFlags::LINKED != 0,
-        );
+        self.saw("linked in the middle of a request", transfer.flags & TransferFlags::LINKED != 0);
         self.saw("transfer created", code.is_none());
         self.saw("zero amount created", code.is_none() && transfer.amount == 0);
         self.watch_id(transfer, outcome_before, code);
@@ -189,14 +180,8 @@ impl Witness {
         self.saw("retry in the epoch of a refused one", here && refused);
         self.saw("retry in a later epoch of a created one", !here && created);
         self.saw("retry in a later epoch of a refused one", !here && refused);
-        self.saw(
-            "third or later use of an id",
-            before.is_some() && earlier_uses >= 2,
-        );
-        self.saw(
-            "malformed, then created with its id",
-            earlier_uses > 0 && code.is_none(),
-        );
+        self.saw("third or later use of an id", before.is_some() && earlier_uses >= 2);
+        self.saw("malformed, then created with its id", earlier_uses > 0 && code.is_none());
     }
 
     fn watch_accounts(&mut self, transfer: &Transfer, code: Option<TransferCode>) {
@@ -215,10 +200,7 @@ impl Witness {
 
     /// Money that an engine may have counted for a while, until its transfer was refused on the other side.
     fn watch_undone_money(&mut self, transfer: &Transfer, code: Option<TransferCode>) {
-        let sides = [
-            (transfer.debit_account_id, false),
-            (transfer.credit_account_id, true),
-        ];
+        let sides = [(transfer.debit_account_id, false), (transfer.credit_account_id, true)];
         for side in sides {
             let refused = self.refused.entry(side).or_default();
             match code {
@@ -244,10 +226,9 @@ impl Witness {
         self.saw("overflow on two unlimited accounts", overflow && !limited);
 
         let start = |id| self.at_epoch_start.get(id);
-        let (Some(debit), Some(credit)) = (
-            start(&transfer.debit_account_id),
-            start(&transfer.credit_account_id),
-        ) else {
+        let (Some(debit), Some(credit)) =
+            (start(&transfer.debit_account_id), start(&transfer.credit_account_id))
+        else {
             return;
         };
         let room = headroom(debit, false).min(headroom(credit, true));
@@ -260,18 +241,9 @@ impl Witness {
             _ => self.gated.contains(&transfer.credit_account_id),
         };
         self.saw("overflow due to the epoch", due_to_epoch);
-        self.saw(
-            "overflow due to a limited account of the epoch",
-            due_to_epoch && gated,
-        );
-        self.saw(
-            "money spent that came in the epoch",
-            code.is_none() && exceeded_at_start,
-        );
-        self.saw(
-            "money missing that went in the epoch",
-            exceeds && !exceeded_at_start,
-        );
+        self.saw("overflow due to a limited account of the epoch", due_to_epoch && gated);
+        self.saw("money spent that came in the epoch", code.is_none() && exceeded_at_start);
+        self.saw("money missing that went in the epoch", exceeds && !exceeded_at_start);
     }
 
     fn touches_a_limit(&self, transfer: &Transfer) -> bool {
@@ -291,12 +263,8 @@ fn every_code_and_every_situation_occurs() {
     witness.account_codes.print("account codes");
     witness.transfer_codes.print("transfer codes");
     witness.situations.print("situations");
-    witness
-        .account_codes
-        .check(AccountCode::ALL.iter().copied(), &ACCOUNT_CODES_ABSENT);
-    witness
-        .transfer_codes
-        .check(TransferCode::ALL.iter().copied(), &TRANSFER_CODES_ABSENT);
+    witness.account_codes.check(AccountCode::ALL.iter().copied(), &ACCOUNT_CODES_ABSENT);
+    witness.transfer_codes.check(TransferCode::ALL.iter().copied(), &TRANSFER_CODES_ABSENT);
     witness.situations.check(SITUATIONS, &[]);
 }
 

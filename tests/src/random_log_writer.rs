@@ -233,11 +233,7 @@ impl Writer {
 
     /// An amount that aims at nothing.
     pub(crate) fn small_amount(&mut self) -> u128 {
-        if self.chance(5) {
-            0
-        } else {
-            self.rng.u128(1..=self.shape.amount_max)
-        }
+        if self.chance(5) { 0 } else { self.rng.u128(1..=self.shape.amount_max) }
     }
 
     /// An amount for two accounts: often exactly what a limit leaves, or one more or less.
@@ -356,10 +352,5 @@ pub(crate) fn allowance(account: &Account, mirrored: bool) -> Option<u128> {
 
 /// How much more debits (mirrored: credits) an account has room for below 2^128.
 pub(crate) fn headroom(account: &Account, mirrored: bool) -> u128 {
-    u128::MAX
-        - if mirrored {
-            account.credits_posted
-        } else {
-            account.debits_posted
-        }
+    u128::MAX - if mirrored { account.credits_posted } else { account.debits_posted }
 }

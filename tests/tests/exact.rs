@@ -62,10 +62,7 @@ fn random_logs_give_what_the_model_gives() {
             });
         }
     });
-    assert!(
-        !failed.into_inner(),
-        "see above; AURIGA_SEED=<seed> AURIGA_SEEDS=1 repeats it"
-    );
+    assert!(!failed.into_inner(), "see above; AURIGA_SEED=<seed> AURIGA_SEEDS=1 repeats it");
     let tally = sum.into_inner().expect("no thread panics with the lock");
     print_tally(&tally, start.elapsed().as_secs_f64());
     if seeds >= SEEDS_FOR_ALL {
@@ -75,22 +72,14 @@ fn random_logs_give_what_the_model_gives() {
 
 fn number_from_environment(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{name}: found {text:?}, expected a number")),
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}: found {text:?}, expected a number")),
         Err(_) => default,
     }
 }
 
 fn print_tally(tally: &Tally, seconds: f64) {
-    println!(
-        "{seconds:.1} s: {} transfers and {} accounts compared",
-        tally.transfers, tally.accounts
-    );
-    println!(
-        "{} legs and ids held, {} epochs begun ahead of another shard",
-        tally.held, tally.begun_ahead
-    );
+    println!("{seconds:.1} s: {} transfers and {} accounts compared", tally.transfers, tally.accounts);
+    println!("{} legs and ids held, {} epochs begun ahead of another shard", tally.held, tally.begun_ahead);
     println!(
         "{} and {} messages in a route and a control ring at most",
         tally.route_slots, tally.control_slots
@@ -113,27 +102,12 @@ fn print_codes(title: &str, counts: &BTreeMap<impl Display, u64>) {
 fn check_tally(tally: &Tally) {
     for code in AccountCode::ALL {
         let occurs = !ACCOUNT_CODES_ABSENT.contains(code);
-        assert_eq!(
-            tally.account_codes.contains_key(code),
-            occurs,
-            "whether {code} occurs"
-        );
+        assert_eq!(tally.account_codes.contains_key(code), occurs, "whether {code} occurs");
     }
     for code in TransferCode::ALL {
         let occurs = !TRANSFER_CODES_ABSENT.contains(code);
-        assert_eq!(
-            tally.transfer_codes.contains_key(code),
-            occurs,
-            "whether {code} occurs"
-        );
+        assert_eq!(tally.transfer_codes.contains_key(code), occurs, "whether {code} occurs");
     }
-    assert!(
-        tally.epochs_by_hops.keys().eq(&[0, 2, 4]),
-        "hops: {:?}",
-        tally.epochs_by_hops
-    );
-    assert!(
-        tally.held > 0 && tally.begun_ahead > 0,
-        "nothing was held, or no shard was ahead"
-    );
+    assert!(tally.epochs_by_hops.keys().eq(&[0, 2, 4]), "hops: {:?}", tally.epochs_by_hops);
+    assert!(tally.held > 0 && tally.begun_ahead > 0, "nothing was held, or no shard was ahead");
 }

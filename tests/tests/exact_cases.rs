@@ -15,39 +15,19 @@ const D: u16 = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS;
 const C: u16 = AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS;
 
 fn account(id: u128, flags: u16) -> Account {
-    Account {
-        id,
-        ledger: 1,
-        code: 1,
-        flags,
-        ..Account::default()
-    }
+    Account { id, ledger: 1, code: 1, flags, ..Account::default() }
 }
 
 fn transfer(id: u128, debit_account_id: u128, credit_account_id: u128, amount: u128) -> Transfer {
-    Transfer {
-        id,
-        debit_account_id,
-        credit_account_id,
-        amount,
-        ledger: 1,
-        code: 1,
-        ..Transfer::default()
-    }
+    Transfer { id, debit_account_id, credit_account_id, amount, ledger: 1, code: 1, ..Transfer::default() }
 }
 
 fn accounts(stream: u16, accounts: Vec<Account>) -> Request {
-    Request {
-        stream,
-        events: Events::Accounts(accounts),
-    }
+    Request { stream, events: Events::Accounts(accounts) }
 }
 
 fn transfers(stream: u16, transfers: Vec<Transfer>) -> Request {
-    Request {
-        stream,
-        events: Events::Transfers(transfers),
-    }
+    Request { stream, events: Events::Transfers(transfers) }
 }
 
 /// Compares in `orders` orders of steps.
@@ -60,10 +40,7 @@ fn check(name: &str, epochs: Vec<Vec<Request>>, shards: &[u16], orders: u64) -> 
             Err(mismatch) => panic!("{name}, order {seed}: {mismatch}"),
         }
     }
-    println!(
-        "{name}: {} and {} messages in a ring at most",
-        tally.route_slots, tally.control_slots
-    );
+    println!("{name}: {} and {} messages in a ring at most", tally.route_slots, tally.control_slots);
     tally
 }
 
@@ -72,176 +49,66 @@ type Case = (&'static str, fn() -> Vec<Vec<Request>>);
 const CASES: [Case; 9] = [
     ("a duplicate of what only the coordinator refuses", || {
         let setup = vec![accounts(0, vec![account(1, D), account(2, D), account(3, 0)])];
-        let coins = [
-            transfer(10, 3, 1, 1),
-            transfer(11, 1, 2, 1),
-            transfer(12, 1, 2, 1),
-            transfer(13, 2, 3, 2),
-        ];
-        let again = vec![
-            transfer(11, 1, 2, 1),
-            transfer(12, 1, 2, 1),
-            transfer(13, 2, 3, 1),
-            transfer(12, 0, 2, 1),
-        ];
-        let more = vec![
-            transfer(14, 2, 3, 1),
-            transfer(15, 2, 3, 1),
-            transfer(15, 2, 3, 1),
-        ];
-        vec![
-            setup,
-            vec![
-                transfers(0, coins.to_vec()),
-                transfers(60, again),
-                transfers(120, more),
-            ],
-        ]
+        let coins =
+            [transfer(10, 3, 1, 1), transfer(11, 1, 2, 1), transfer(12, 1, 2, 1), transfer(13, 2, 3, 2)];
+        let again =
+            vec![transfer(11, 1, 2, 1), transfer(12, 1, 2, 1), transfer(13, 2, 3, 1), transfer(12, 0, 2, 1)];
+        let more = vec![transfer(14, 2, 3, 1), transfer(15, 2, 3, 1), transfer(15, 2, 3, 1)];
+        vec![setup, vec![transfers(0, coins.to_vec()), transfers(60, again), transfers(120, more)]]
     }),
-    (
-        "the code of a transfer that the other side refuses for certain",
-        || {
-            let setup = vec![accounts(0, vec![account(1, D), account(2, C), account(3, 0)])];
-            let open = vec![transfer(10, 3, 1, 5), transfer(11, 1, 3, 3)];
-            let refused = vec![
-                transfer(12, 1, 2, 3),
-                transfer(13, 1, 2, 2),
-                transfer(14, 1, 2, 0),
-            ];
-            vec![setup, vec![transfers(0, open), transfers(100, refused)]]
-        },
-    ),
-    (
-        "other ledgers on one side, on both, and the transfer's own",
-        || {
-            let other = |id, ledger| Account {
-                ledger,
-                ..account(id, 0)
-            };
-            let setup = vec![accounts(
-                0,
-                vec![
-                    account(1, 0),
-                    account(2, 0),
-                    other(3, 2),
-                    other(4, 2),
-                    other(5, 3),
-                ],
-            )];
-            let pairs = (1..=5)
-                .flat_map(|a| (1..=5).map(move |b| (a, b)))
-                .filter(|(a, b)| a != b);
-            let all = pairs
-                .zip(10..)
-                .map(|((a, b), id)| transfer(id, a, b, 1))
-                .collect();
-            vec![setup, vec![transfers(0, all)]]
-        },
-    ),
-    (
-        "an overflow that goes away when an earlier transfer is refused",
-        || {
-            let setup = vec![accounts(0, vec![account(1, D), account(2, 0), account(3, 0)])];
-            let refused = vec![transfer(10, 1, 2, u128::MAX), transfer(11, 3, 2, 7)];
-            let fits = vec![
-                transfer(12, 3, 2, u128::MAX - 7),
-                transfer(13, 3, 2, 1),
-                transfer(14, 2, 3, 1),
-            ];
-            vec![setup, vec![transfers(0, refused), transfers(70, fits)]]
-        },
-    ),
+    ("the code of a transfer that the other side refuses for certain", || {
+        let setup = vec![accounts(0, vec![account(1, D), account(2, C), account(3, 0)])];
+        let open = vec![transfer(10, 3, 1, 5), transfer(11, 1, 3, 3)];
+        let refused = vec![transfer(12, 1, 2, 3), transfer(13, 1, 2, 2), transfer(14, 1, 2, 0)];
+        vec![setup, vec![transfers(0, open), transfers(100, refused)]]
+    }),
+    ("other ledgers on one side, on both, and the transfer's own", || {
+        let other = |id, ledger| Account { ledger, ..account(id, 0) };
+        let setup =
+            vec![accounts(0, vec![account(1, 0), account(2, 0), other(3, 2), other(4, 2), other(5, 3)])];
+        let pairs = (1..=5).flat_map(|a| (1..=5).map(move |b| (a, b))).filter(|(a, b)| a != b);
+        let all = pairs.zip(10..).map(|((a, b), id)| transfer(id, a, b, 1)).collect();
+        vec![setup, vec![transfers(0, all)]]
+    }),
+    ("an overflow that goes away when an earlier transfer is refused", || {
+        let setup = vec![accounts(0, vec![account(1, D), account(2, 0), account(3, 0)])];
+        let refused = vec![transfer(10, 1, 2, u128::MAX), transfer(11, 3, 2, 7)];
+        let fits = vec![transfer(12, 3, 2, u128::MAX - 7), transfer(13, 3, 2, 1), transfer(14, 2, 3, 1)];
+        vec![setup, vec![transfers(0, refused), transfers(70, fits)]]
+    }),
     ("an overflow after transfers that were applied at once", || {
-        let setup = vec![accounts(
-            0,
-            vec![account(1, D), account(2, 0), account(3, 0), account(4, C)],
-        )];
-        let applied = vec![
-            transfer(10, 2, 3, 5),
-            transfer(11, 3, 1, 2),
-            transfer(12, 1, 2, 3),
-            transfer(13, 2, 9, 1),
-        ];
-        let over = vec![
-            transfer(14, 2, 3, u128::MAX),
-            transfer(15, 2, 3, u128::MAX - 5),
-            transfer(16, 2, 3, 1),
-        ];
-        let after = vec![
-            transfer(17, 1, 3, 2),
-            transfer(18, 4, 2, 1),
-            transfer(19, 3, 4, 1),
-            transfer(20, 3, 4, 1),
-        ];
-        vec![
-            setup,
-            vec![transfers(0, applied), transfers(64, over), transfers(127, after)],
-        ]
+        let setup = vec![accounts(0, vec![account(1, D), account(2, 0), account(3, 0), account(4, C)])];
+        let applied =
+            vec![transfer(10, 2, 3, 5), transfer(11, 3, 1, 2), transfer(12, 1, 2, 3), transfer(13, 2, 9, 1)];
+        let over =
+            vec![transfer(14, 2, 3, u128::MAX), transfer(15, 2, 3, u128::MAX - 5), transfer(16, 2, 3, 1)];
+        let after =
+            vec![transfer(17, 1, 3, 2), transfer(18, 4, 2, 1), transfer(19, 3, 4, 1), transfer(20, 3, 4, 1)];
+        vec![setup, vec![transfers(0, applied), transfers(64, over), transfers(127, after)]]
     }),
     ("accounts created between the transfers that name them", || {
         let first = vec![transfer(10, 1, 2, 1), transfer(11, 2, 1, 1)];
-        let second = vec![
-            transfer(12, 1, 2, 1),
-            transfer(11, 2, 1, 1),
-            transfer(13, 2, 3, 1),
-        ];
+        let second = vec![transfer(12, 1, 2, 1), transfer(11, 2, 1, 1), transfer(13, 2, 3, 1)];
         let third = vec![transfer(14, 1, 3, 1), transfer(13, 2, 3, 1)];
         let create = |stream, id| accounts(stream, vec![account(id, 0), account(id, 0), account(id, D)]);
         vec![
-            vec![
-                transfers(0, first),
-                create(0, 1),
-                create(0, 2),
-                transfers(0, second),
-                create(1, 3),
-            ],
+            vec![transfers(0, first), create(0, 1), create(0, 2), transfers(0, second), create(1, 3)],
             vec![create(3, 3), transfers(3, third)],
         ]
     }),
-    (
-        "faulty transfers whose id is free, consumed, refused, and consumed later",
-        || {
-            let setup = vec![accounts(0, vec![account(1, 0), account(2, 0)])];
-            let faulty = |id| Transfer {
-                code: 0,
-                ..transfer(id, 1, 2, 1)
-            };
-            let one = vec![
-                faulty(10),
-                transfer(10, 1, 2, 1),
-                faulty(10),
-                transfer(11, 1, 9, 1),
-                faulty(11),
-            ];
-            let two = vec![
-                faulty(12),
-                faulty(12),
-                transfer(12, 2, 1, 4),
-                transfer(10, 1, 2, 1),
-                transfer(11, 1, 2, 1),
-            ];
-            vec![
-                setup,
-                vec![transfers(0, one.clone()), transfers(50, two)],
-                vec![transfers(0, one)],
-            ]
-        },
-    ),
+    ("faulty transfers whose id is free, consumed, refused, and consumed later", || {
+        let setup = vec![accounts(0, vec![account(1, 0), account(2, 0)])];
+        let faulty = |id| Transfer { code: 0, ..transfer(id, 1, 2, 1) };
+        let one = vec![faulty(10), transfer(10, 1, 2, 1), faulty(10), transfer(11, 1, 9, 1), faulty(11)];
+        let two =
+            vec![faulty(12), faulty(12), transfer(12, 2, 1, 4), transfer(10, 1, 2, 1), transfer(11, 1, 2, 1)];
+        vec![setup, vec![transfers(0, one.clone()), transfers(50, two)], vec![transfers(0, one)]]
+    }),
     ("money passed on along a chain whose head fails", || {
-        let setup = vec![accounts(
-            0,
-            (1..=6).map(|id| account(id, D)).chain([account(7, 0)]).collect(),
-        )];
+        let setup = vec![accounts(0, (1..=6).map(|id| account(id, D)).chain([account(7, 0)]).collect())];
         let chain = |id, amount| (1..6).map(move |i| transfer(id + i, i, i + 1, amount)).collect();
         let fund = vec![transfer(30, 7, 1, 5)];
-        vec![
-            setup,
-            vec![
-                transfers(0, chain(10, 5)),
-                transfers(40, fund),
-                transfers(90, chain(20, 5)),
-            ],
-        ]
+        vec![setup, vec![transfers(0, chain(10, 5)), transfers(40, fund), transfers(90, chain(20, 5))]]
     }),
     ("limits on both sides of every transfer", || {
         let setup = vec![accounts(0, vec![account(1, D), account(2, C), account(3, 0)])];
@@ -305,12 +172,7 @@ fn the_largest_epochs() {
             accounts(0, (1..=ACCOUNTS).map(|id| account(id, flags(id))).collect()),
             transfers(1, vec![transfer(999_999, 1, 2, 10)]),
         ];
-        check(
-            "largest",
-            vec![setup, epoch(&mut coin), epoch(&mut random)],
-            &SHARDS,
-            2,
-        );
+        check("largest", vec![setup, epoch(&mut coin), epoch(&mut random)], &SHARDS, 2);
     }
 }
 
@@ -329,11 +191,7 @@ fn the_most_requests_of_alternating_kinds() {
                 }
             })
         });
-        let epoch: Vec<_> = if streams[1] == 0 {
-            epoch.take(requests).collect()
-        } else {
-            epoch.collect()
-        };
+        let epoch: Vec<_> = if streams[1] == 0 { epoch.take(requests).collect() } else { epoch.collect() };
         check("alternating", vec![epoch], &SHARDS, 1);
     }
 }

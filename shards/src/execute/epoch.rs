@@ -157,7 +157,10 @@ impl Execution {
     /// Begins a committed epoch. `own` are its blocks that arrived here (or are replayed here), in stream order.
     /// An epoch without blocks is executed at once. Panics out of order or outside of the gap.
     pub fn begin(&mut self, cut: &Cut, own: Vec<OwnBlock>) {
-        assert!(self.in_gap() && cut.epoch == self.plan.number + 1, "epochs are executed one by one, in order");
+        assert!(
+            self.in_gap() && cut.epoch == self.plan.number + 1,
+            "epochs are executed one by one, in order"
+        );
         self.plan.set(cut, &self.ledger.placement, self.shard);
         self.own = own;
         if cut.blocks.is_empty() {
@@ -195,7 +198,11 @@ impl Execution {
     /// Takes a message of the execution. Panics if it is not wanted, or of another step: a mistake of the driver.
     pub fn receive(&mut self, from: ShardId, message: Message) {
         if message.lane() == Lane::Route {
-            assert!(self.wants_route(from), "{message:?} from shard {from} is not wanted in {:?}", self.phase);
+            assert!(
+                self.wants_route(from),
+                "{message:?} from shard {from} is not wanted in {:?}",
+                self.phase
+            );
         }
         match message {
             Message::Start { epoch } => {
@@ -220,7 +227,11 @@ impl Execution {
             }
             Message::Scattered { epoch } => {
                 self.assert_epoch(epoch);
-                assert_eq!(self.phase, Phase::Scattering, "the coordinator waits for every shard's open legs");
+                assert_eq!(
+                    self.phase,
+                    Phase::Scattering,
+                    "the coordinator waits for every shard's open legs"
+                );
                 self.finish(4);
             }
             Message::Pace(_) | Message::Query(_) => unreachable!("not a message of the execution"),

@@ -1,7 +1,9 @@
 //! What shards tell each other while they execute an epoch.
 
 use crate::chunk::{Chunk, Item, Kind};
+use crate::ledger::ids::Consumed;
 use crate::ledger::rules::{Rank, Side};
+use crate::place::Position;
 use auriga_wire::Account;
 use bytemuck::{Pod, Zeroable};
 
@@ -143,55 +145,98 @@ pub struct NewAccount {
 pub enum Ballot {
     /// The event is refused, with this rank.
     Refused = 0,
-    /// The debit leg can't tell yet.
-    HoldDebit = 1,
-    /// The credit leg can't tell yet.
-    HoldCredit = 2,
+    /// A leg can't tell yet.
+    Held = 1,
     /// For a duplicate that was answered `exists`: its original was refused after all.
-    OriginalRefused = 3,
+    OriginalRefused = 2,
+}
+
+/// What a refusal adds to its rank: 12 bytes, all 0 for most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    value: u64,
+    check: u32,
+}
+
+/// The transfer that a duplicate repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Original {
+    /// Where it lies.
+    pub position: Position,
+    /// Whether the duplicate's content is the same.
+    pub same: bool,
+    /// What its content is known by, see [`crate::ledger::ids::check_of`].
+    pub check: u32,
+}
+
+impl Detail {
+    /// Nothing to add.
+    pub const NONE: Self = Self { value: 0, check: 0 };
+    const SAME: u64 = 1 << 63;
+
+    /// With a wrong ledger: the account's.
+    pub fn ledger(ledger: u32) -> Self {
+        Self { value: u64::from(ledger), check: 0 }
+    }
+
+    /// With `exists`: the original.
+    pub fn original(consumed: &Consumed) -> Self {
+        let same = if consumed.same { Self::SAME } else { 0 };
+        Self { value: consumed.position.0 | same, check: consumed.check }
+    }
+
+    /// The ledger that was found.
+    pub fn as_ledger(self) -> u32 {
+        self.value as u32
+    }
+
+    /// The original that was found.
+    pub fn as_original(self) -> Original {
+        let position = Position(self.value & !Self::SAME);
+        Original { position, same: self.value & Self::SAME != 0, check: self.check }
+    }
 }
 
 /// A refusal or a hold of one event: 16 bytes. Silence is consent.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct Vote {
-    /// With a wrong ledger: the account's. With `exists`: the original's position, and bit 63 if its content is the same.
-    pub detail: u64,
+    detail: u64,
+    check: u32,
     /// The event's index in the epoch.
     pub index: u16,
     /// [`Rank`] of the refusal.
     pub rank: u8,
     ballot: u8,
-    pad: [u8; 4],
 }
 
 impl Vote {
     /// A refusal.
-    pub fn refuse(index: u16, rank: Rank, detail: u64) -> Self {
-        Self { detail, index, rank: rank.0, ballot: Ballot::Refused as u8, pad: [0; 4] }
+    pub fn refuse(index: u16, rank: Rank, detail: Detail) -> Self {
+        Self { detail: detail.value, check: detail.check, index, rank: rank.0, ballot: Ballot::Refused as u8 }
     }
 
     /// A leg that can't tell yet.
-    pub fn hold(index: u16, side: Side) -> Self {
-        let ballot = match side {
-            Side::Debit => Ballot::HoldDebit,
-            Side::Credit => Ballot::HoldCredit,
-        };
-        Self { detail: 0, index, rank: Rank::CREATED.0, ballot: ballot as u8, pad: [0; 4] }
+    pub fn hold(index: u16) -> Self {
+        Self { ballot: Ballot::Held as u8, ..Self::refuse(index, Rank::CREATED, Detail::NONE) }
     }
 
     /// A duplicate whose original was refused.
     pub fn original_refused(index: u16) -> Self {
-        let rank = Rank::ID_ALREADY_FAILED.0;
-        Self { detail: 0, index, rank, ballot: Ballot::OriginalRefused as u8, pad: [0; 4] }
+        let vote = Self::refuse(index, Rank::ID_ALREADY_FAILED, Detail::NONE);
+        Self { ballot: Ballot::OriginalRefused as u8, ..vote }
+    }
+
+    /// What a refusal adds to its rank.
+    pub fn detail(&self) -> Detail {
+        Detail { value: self.detail, check: self.check }
     }
 
     /// What the vote says.
     pub fn ballot(&self) -> Ballot {
         match self.ballot {
             0 => Ballot::Refused,
-            1 => Ballot::HoldDebit,
-            2 => Ballot::HoldCredit,
+            1 => Ballot::Held,
             _ => Ballot::OriginalRefused,
         }
     }

@@ -1,20 +1,16 @@
 //! The results of a shard's own requests: what the other shards' refusals add up to.
 
-use super::message::{Ballot, Vote};
+use super::message::{Ballot, Detail, Original, Vote};
 use crate::ledger::rules::Rank;
 use crate::limits::EPOCH_UNITS_MAX;
-use crate::place::Position;
 use auriga_wire::TransferCode;
-
-/// In the detail of `exists`: the original has the same content.
-pub const SAME_CONTENT: u64 = 1 << 63;
 
 /// The lowest rank of refusal for each event of the epoch that arrived here.
 #[derive(Debug)]
 pub struct Outcomes {
     ranks: Vec<Rank>,
     /// Duplicates of a created transfer: index and detail of the vote.
-    exists: Vec<(u16, u64)>,
+    exists: Vec<(u16, Detail)>,
     /// Legs that found their account on another ledger: index and that ledger.
     ledgers: Vec<(u16, u32)>,
 }
@@ -32,26 +28,26 @@ impl Outcomes {
         self.ledgers.clear();
     }
 
-    /// Notes a refusal; the lowest rank stays. A detail, where there is one, is not 0.
-    pub fn refuse(&mut self, index: u16, rank: Rank, detail: u64) {
+    /// Notes a refusal; the lowest rank stays.
+    pub fn refuse(&mut self, index: u16, rank: Rank, detail: Detail) {
         let place = &mut self.ranks[usize::from(index)];
         *place = rank.min(*place);
-        if detail == 0 {
+        if detail == Detail::NONE {
             return;
         }
         if rank == Rank::EXISTS {
             self.exists.push((index, detail));
         } else if rank == Rank::of(TransferCode::AccountsMustHaveTheSameLedger) {
-            self.ledgers.push((index, detail as u32));
+            self.ledgers.push((index, detail.as_ledger()));
         }
     }
 
     /// Notes a vote on an event that arrived here. Holds don't concern the arrival shard.
     pub fn take(&mut self, vote: &Vote) {
         match vote.ballot() {
-            Ballot::Refused => self.refuse(vote.index, Rank(vote.rank), vote.detail),
+            Ballot::Refused => self.refuse(vote.index, Rank(vote.rank), vote.detail()),
             Ballot::OriginalRefused => self.ranks[usize::from(vote.index)] = Rank(vote.rank),
-            Ballot::HoldDebit | Ballot::HoldCredit => {}
+            Ballot::Held => {}
         }
     }
 
@@ -79,11 +75,10 @@ impl Outcomes {
         &self.ranks[usize::from(first)..usize::from(first) + usize::from(count)]
     }
 
-    /// For an event whose outcome is [`Rank::EXISTS`]: where the original lies, and whether its content is the same.
-    pub fn original(&self, index: u16) -> (Position, bool) {
+    /// For an event whose outcome is [`Rank::EXISTS`]: the transfer that it repeats.
+    pub fn original(&self, index: u16) -> Original {
         let found = self.exists.binary_search_by_key(&index, |(index, _)| *index);
-        let (_, detail) = self.exists[found.expect("an outcome `exists` names its original")];
-        (Position(detail & !SAME_CONTENT), detail & SAME_CONTENT != 0)
+        self.exists[found.expect("an outcome `exists` names its original")].1.as_original()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Route: from the records of this shard's blocks to legs, notes and accounts for the shards that own them.
 
 use super::mail::{Mail, Sorter};
-use super::message::{Leg, NewAccount, Note};
+use super::message::{Detail, Leg, NewAccount, Note};
 use super::outcome::Outcomes;
 use crate::ledger::ids::content_hash;
 use crate::ledger::rules::{Rank, refuse_account, refuse_transfer};
@@ -23,7 +23,12 @@ impl Router {
     /// A router for this placement.
     pub fn new(placement: Placement) -> Self {
         let shards = placement.shards();
-        Self { placement, legs: Sorter::new(shards), notes: Sorter::new(shards), accounts: Sorter::new(shards) }
+        Self {
+            placement,
+            legs: Sorter::new(shards),
+            notes: Sorter::new(shards),
+            accounts: Sorter::new(shards),
+        }
     }
 
     /// Sends everything that a block's records ask for. `base` is the block's first index in the epoch.
@@ -32,12 +37,16 @@ impl Router {
             let first = base + unit;
             match command {
                 Command::CreateAccounts => {
-                    for (account, index) in bytemuck::cast_slice::<u8, Account>(body).iter().zip(first..=u16::MAX) {
+                    for (account, index) in
+                        bytemuck::cast_slice::<u8, Account>(body).iter().zip(first..=u16::MAX)
+                    {
                         self.route_account(account, index, epoch, outcomes, mail);
                     }
                 }
                 Command::CreateTransfers => {
-                    for (transfer, index) in bytemuck::cast_slice::<u8, Transfer>(body).iter().zip(first..=u16::MAX) {
+                    for (transfer, index) in
+                        bytemuck::cast_slice::<u8, Transfer>(body).iter().zip(first..=u16::MAX)
+                    {
                         self.route_transfer(transfer, index, epoch, outcomes, mail);
                     }
                 }
@@ -64,11 +73,18 @@ impl Router {
     }
 
     #[inline]
-    fn route_transfer(&mut self, t: &Transfer, index: u16, epoch: u64, outcomes: &mut Outcomes, mail: &mut Mail) {
+    fn route_transfer(
+        &mut self,
+        t: &Transfer,
+        index: u16,
+        epoch: u64,
+        outcomes: &mut Outcomes,
+        mail: &mut Mail,
+    ) {
         let fault = refuse_transfer(t);
         if let Some(code) = fault {
             let rank = Rank::of(code);
-            outcomes.refuse(index, rank, 0);
+            outcomes.refuse(index, rank, Detail::NONE);
             if rank < Rank::of(TransferCode::ExistsWithDifferentFlags) {
                 return;
             }
@@ -113,7 +129,7 @@ impl Router {
         let fault = refuse_account(account);
         if let Some(code) = fault {
             let rank = Rank::of_account(code);
-            outcomes.refuse(index, rank, 0);
+            outcomes.refuse(index, rank, Detail::NONE);
             if rank < Rank::of_account(AccountCode::ExistsWithDifferentFlags) {
                 return;
             }

@@ -1,7 +1,8 @@
 //! The loop for one shard: no messages, each transfer decided and applied on the spot. Same state, same rules.
 
 use super::epoch::{OwnBlock, Plan};
-use super::outcome::{Outcomes, SAME_CONTENT};
+use super::message::Detail;
+use super::outcome::Outcomes;
 use crate::ledger::Ledger;
 use crate::ledger::ids::content_hash;
 use crate::ledger::rules::{Rank, Side, refuse_account, refuse_transfer};
@@ -36,9 +37,11 @@ impl Serial {
                 let first = own.base + unit;
                 match command {
                     Command::CreateAccounts => {
-                        for (account, index) in bytemuck::cast_slice::<u8, Account>(body).iter().zip(first..=u16::MAX) {
+                        for (account, index) in
+                            bytemuck::cast_slice::<u8, Account>(body).iter().zip(first..=u16::MAX)
+                        {
                             if let Some(code) = create_account(account, index, plan, ledger) {
-                                outcomes.refuse(index, Rank::of_account(code), 0);
+                                outcomes.refuse(index, Rank::of_account(code), Detail::NONE);
                             }
                         }
                     }
@@ -107,36 +110,39 @@ fn create_transfer(
     index: u16,
     plan: &Plan,
     ledger: &mut Ledger,
-) -> Option<(Rank, u64)> {
+) -> Option<(Rank, Detail)> {
     let fault = refuse_transfer(t).map(Rank::of);
     if let Some(rank) = fault
         && rank < Rank::of(TransferCode::ExistsWithDifferentFlags)
     {
-        return Some((rank, 0));
+        return Some((rank, Detail::NONE));
     }
     let content = content_hash(t);
     if let Some(consumed) = ledger.ids.find(resolved.id, t.id, content) {
         if consumed.refused {
-            return Some((Rank::ID_ALREADY_FAILED, 0));
+            return Some((Rank::ID_ALREADY_FAILED, Detail::NONE));
         }
-        let same = if consumed.same { SAME_CONTENT } else { 0 };
-        return Some((Rank::EXISTS, consumed.position.0 | same));
+        return Some((Rank::EXISTS, Detail::original(&consumed)));
     }
     if let Some(rank) = fault {
-        return Some((rank, 0));
+        return Some((rank, Detail::NONE));
     }
     let number = ledger.ids.consume(resolved.id, t.id, Position::new(plan.number, index), content);
     let code = move_money(t, resolved, ledger)?;
     ledger.ids.refuse(number);
-    Some((Rank::of(code), 0))
+    Some((Rank::of(code), Detail::NONE))
 }
 
 /// Applies both legs, or neither and says why.
 #[inline]
 fn move_money(t: &Transfer, resolved: &Resolved, ledger: &mut Ledger) -> Option<TransferCode> {
     use TransferCode as C;
-    let Some(debit) = resolved.debit_slot else { return Some(C::DebitAccountNotFound) };
-    let Some(credit) = resolved.credit_slot else { return Some(C::CreditAccountNotFound) };
+    let Some(debit) = resolved.debit_slot else {
+        return Some(C::DebitAccountNotFound);
+    };
+    let Some(credit) = resolved.credit_slot else {
+        return Some(C::CreditAccountNotFound);
+    };
     let (debtor, creditor) = (ledger.accounts.hot(debit), ledger.accounts.hot(credit));
     if debtor.ledger != creditor.ledger {
         return Some(C::AccountsMustHaveTheSameLedger);

@@ -1,6 +1,6 @@
 //! Solve: the coordinator's serial run over what the vote left open, and over nothing else.
 
-use super::message::{OpenLeg, OpenNote, Vote};
+use super::message::{Detail, OpenLeg, OpenNote, Vote};
 use crate::ledger::rules::{Balance, Rank};
 use crate::limits::EPOCH_UNITS_MAX;
 use crate::place::ShardId;
@@ -88,7 +88,7 @@ impl Solver {
                 self.refused[usize::from(first.index)] = true;
                 let concerned = [shard, ShardId(first.peer), ShardId(first.id_shard)];
                 let concerned = (!refused_before).then_some(concerned);
-                Some(Decision { vote: Vote::refuse(first.index, rank, 0), concerned })
+                Some(Decision { vote: Vote::refuse(first.index, rank, Detail::NONE), concerned })
             }
             None => {
                 if !refused_before {

@@ -6,8 +6,8 @@
 //! epoch tracked, from its first leg on: rare, exact, and one pass.
 
 use super::mail::{Mail, Sorter};
-use super::message::{Ballot, Leg, NewAccount, Note, OpenLeg, OpenNote, Vote};
-use super::outcome::{Outcomes, SAME_CONTENT};
+use super::message::{Ballot, Detail, Leg, NewAccount, Note, OpenLeg, OpenNote, Vote};
+use super::outcome::Outcomes;
 use crate::ledger::Ledger;
 use crate::ledger::ids::Consumed;
 use crate::ledger::rules::{Balance, Rank, Side};
@@ -18,8 +18,7 @@ use auriga_wire::record::AccountFlags;
 
 /// Bits of a transfer's state as this shard knows it.
 const REFUSED: u8 = 1;
-const HELD_DEBIT: u8 = 2;
-const HELD_CREDIT: u8 = 4;
+const HELD: u8 = 2;
 
 /// Legs are looked up in groups, so that the memory of one is fetched while others are worked on.
 const GROUP: usize = 32;
@@ -150,7 +149,8 @@ impl Voter {
                 }
             }
             for (leg, slot) in group.iter().zip(slots) {
-                let slot = slot.filter(|slot| *slot < self.accounts_before || is_before(*slot, leg.index, booth));
+                let slot =
+                    slot.filter(|slot| *slot < self.accounts_before || is_before(*slot, leg.index, booth));
                 self.take_leg(leg, slot, booth);
             }
         }
@@ -165,11 +165,11 @@ impl Voter {
                 Side::Debit => TransferCode::DebitAccountNotFound,
                 Side::Credit => TransferCode::CreditAccountNotFound,
             };
-            return self.refuse_leg(id, code, 0, booth);
+            return self.refuse_leg(id, code, Detail::NONE, booth);
         };
         let account = booth.ledger.accounts.hot_mut(slot);
         if account.ledger != leg.ledger {
-            let ledger = u64::from(account.ledger);
+            let ledger = Detail::ledger(account.ledger);
             return self.refuse_leg(id, TransferCode::AccountsMustHaveTheSameLedger, ledger, booth);
         }
         if account.flags & AccountFlags::LIMITS == 0 && !self.track_all {
@@ -208,9 +208,7 @@ impl Voter {
         };
         // Saturated or not: no real balance lies above `high`, because a leg that overflows is never accepted.
         let (best, worst) = match leg.side {
-            Side::Debit => {
-                (Balance { debits: low.debits, ..high }, Balance { debits: high.debits, ..low })
-            }
+            Side::Debit => (Balance { debits: low.debits, ..high }, Balance { debits: high.debits, ..low }),
             Side::Credit => {
                 (Balance { credits: low.credits, ..high }, Balance { credits: high.credits, ..low })
             }
@@ -218,7 +216,7 @@ impl Voter {
         let best = best.refuse(hot.flags, leg.side, amount);
         let worst = worst.refuse(hot.flags, leg.side, amount);
         if let (Some(code), true) = (best, best == worst) {
-            return self.refuse_leg(leg, code, 0, booth);
+            return self.refuse_leg(leg, code, Detail::NONE, booth);
         }
         let held = worst.is_some();
         let sum = match leg.side {
@@ -230,7 +228,7 @@ impl Voter {
         self.tracked_legs.push(TrackedLeg { amount, account, leg, held });
         if held {
             self.held += 1;
-            let vote = Vote::hold(leg.index, leg.side);
+            let vote = Vote::hold(leg.index);
             self.note_vote(&vote);
             if leg.peer != booth.mail.shard().0 {
                 self.votes.push(booth.mail, booth.epoch.number, ShardId(leg.peer), vote);
@@ -260,7 +258,7 @@ impl Voter {
                 booth.ledger.accounts.create(hash, &new.account, timestamp).err()
             };
             if let Some(code) = refusal {
-                let vote = Vote::refuse(new.index, Rank::of_account(code), 0);
+                let vote = Vote::refuse(new.index, Rank::of_account(code), Detail::NONE);
                 self.cast(vote, [booth.epoch.arrival(new.index); 3], booth);
             }
         }
@@ -297,13 +295,13 @@ impl Voter {
     #[cold]
     fn refuse_duplicate(&mut self, note: &Note, consumed: Consumed, booth: &mut Booth<'_>) {
         let original = consumed.position;
-        let detail = original.0 | if consumed.same { SAME_CONTENT } else { 0 };
+        let detail = Detail::original(&consumed);
         let vote = if original.epoch() == booth.epoch.number {
             self.duplicates.push((note.index, original.index()));
             self.held += 1;
             Vote::refuse(note.index, Rank::EXISTS, detail)
         } else if consumed.refused {
-            Vote::refuse(note.index, Rank::ID_ALREADY_FAILED, 0)
+            Vote::refuse(note.index, Rank::ID_ALREADY_FAILED, Detail::NONE)
         } else {
             Vote::refuse(note.index, Rank::EXISTS, detail)
         };
@@ -316,7 +314,7 @@ impl Voter {
     }
 
     #[cold]
-    fn refuse_leg(&mut self, leg: LegId, code: TransferCode, detail: u64, booth: &mut Booth<'_>) {
+    fn refuse_leg(&mut self, leg: LegId, code: TransferCode, detail: Detail, booth: &mut Booth<'_>) {
         let to = [booth.epoch.arrival(leg.index), ShardId(leg.peer), ShardId(leg.id_shard)];
         self.cast(Vote::refuse(leg.index, Rank::of(code), detail), to, booth);
     }
@@ -347,8 +345,7 @@ impl Voter {
     fn note_vote(&mut self, vote: &Vote) {
         let bit = match vote.ballot() {
             Ballot::Refused | Ballot::OriginalRefused => REFUSED,
-            Ballot::HoldDebit => HELD_DEBIT,
-            Ballot::HoldCredit => HELD_CREDIT,
+            Ballot::Held => HELD,
         };
         self.any_refused |= bit == REFUSED;
         self.states[usize::from(vote.index)] |= bit;
@@ -369,7 +366,7 @@ impl Voter {
             }
             let state = self.states[usize::from(leg.leg.index)];
             let refused = state & REFUSED != 0;
-            if !refused && state & (HELD_DEBIT | HELD_CREDIT) == 0 {
+            if !refused && state & HELD == 0 {
                 account.known.apply(leg.leg.side, leg.amount);
                 continue;
             }

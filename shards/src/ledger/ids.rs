@@ -28,6 +28,8 @@ pub struct Consumed {
     pub refused: bool,
     /// Whether the compared fields are the same.
     pub same: bool,
+    /// [`check_of`] what was logged.
+    pub check: u32,
 }
 
 /// The ids of one shard.
@@ -41,6 +43,12 @@ pub struct Ids {
 #[inline]
 pub fn content_hash(transfer: &Transfer) -> u64 {
     xxhash_rust::xxh3::xxh3_64(auriga_wire::record::compared_bytes(transfer)) & !REFUSED
+}
+
+/// The half of a content hash that goes along when a transfer is read back, so that damage is noticed.
+#[inline]
+pub fn check_of(content: u64) -> u32 {
+    (content >> 32) as u32
 }
 
 impl Ids {
@@ -70,14 +78,15 @@ impl Ids {
             position: entry.position,
             refused: entry.content & REFUSED != 0,
             same: entry.content & !REFUSED == content,
+            check: check_of(entry.content),
         })
     }
 
-    /// Where the transfer with this id lies and the hash of its content, if it was created.
-    pub fn created(&self, hash: u64, id: u128) -> Option<(Position, u64)> {
+    /// Where the transfer with this id lies and [`check_of`] its content, if it was created.
+    pub fn created(&self, hash: u64, id: u128) -> Option<(Position, u32)> {
         let number = self.index.find(hash, |number| self.entries[number].id == id)?;
         let entry = &self.entries[number];
-        (entry.content & REFUSED == 0).then_some((entry.position, entry.content))
+        (entry.content & REFUSED == 0).then_some((entry.position, check_of(entry.content)))
     }
 
     /// Remembers a new id as that of a created transfer; returns its number.

@@ -66,7 +66,10 @@ pub struct Block {
 
 impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Block").field("units", &self.units).field("frames", &self.frames).finish_non_exhaustive()
+        f.debug_struct("Block")
+            .field("units", &self.units)
+            .field("frames", &self.frames)
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,7 +108,10 @@ impl Block {
 
     /// Appends a checked frame and returns its first unit. Panics if it doesn't fit.
     pub fn push(&mut self, frame: &[u8]) -> u16 {
-        assert!(self.fits(frame.len()) && frame.len().is_multiple_of(UNIT_SIZE), "frames are whole units and fit");
+        assert!(
+            self.fits(frame.len()) && frame.len().is_multiple_of(UNIT_SIZE),
+            "frames are whole units and fit"
+        );
         let unit = self.units;
         let start = unit * UNIT_SIZE;
         self.memory_mut()[start..start + frame.len()].copy_from_slice(frame);
@@ -163,9 +169,12 @@ impl Block {
 
     fn check_frame(&self, unit: usize) -> Result<Frame<'_>, Damage> {
         let bytes = &self.memory()[unit * UNIT_SIZE..self.units * UNIT_SIZE];
-        let damage = |fault: auriga_wire::Fault| Damage(format!("request at unit {unit} of the block: {fault}"));
+        let damage =
+            |fault: auriga_wire::Fault| Damage(format!("request at unit {unit} of the block: {fault}"));
         let size = Header::peek(bytes).map_err(damage)?.size as usize;
-        let bytes = bytes.get(..size).ok_or_else(|| Damage(format!("request at unit {unit} passes the block's end")))?;
+        let bytes = bytes
+            .get(..size)
+            .ok_or_else(|| Damage(format!("request at unit {unit} passes the block's end")))?;
         let (command, frame) = Frame::check(bytes).map_err(damage)?;
         if !command.writes() {
             return Err(Damage(format!("request at unit {unit}: {command:?} does not belong in the log")));

@@ -66,7 +66,8 @@ struct CutHeader {
 
 const HEADER_SIZE: usize = 256;
 const _: () = assert!(size_of::<CutHeader>() == HEADER_SIZE);
-const _: () = assert!(HEADER_SIZE + EPOCH_BLOCKS_MAX * size_of::<BlockEntry>() <= SECTOR_SIZE, "a cut is one sector");
+const _: () =
+    assert!(HEADER_SIZE + EPOCH_BLOCKS_MAX * size_of::<BlockEntry>() <= SECTOR_SIZE, "a cut is one sector");
 
 /// The end of an epoch, and with it the epoch's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +119,6 @@ impl CutSector {
     pub fn new() -> Box<Self> {
         bytemuck::allocation::zeroed_box()
     }
-
 }
 
 impl std::fmt::Debug for CutSector {
@@ -170,14 +170,20 @@ impl Cut {
     ) -> Result<(Self, u128), Damage> {
         let header: CutHeader = bytemuck::pod_read_unaligned(&sector[..HEADER_SIZE]);
         expect("cut magic", header.magic, MAGIC)?;
-        expect("checksum of the cut", xxhash_rust::xxh3::xxh3_128(&sector[16..SECTOR_SIZE]), header.checksum)?;
+        expect(
+            "checksum of the cut",
+            xxhash_rust::xxh3::xxh3_128(&sector[16..SECTOR_SIZE]),
+            header.checksum,
+        )?;
         expect("cut format version", header.version, VERSION)?;
         expect("rules version", header.rules, RULES)?;
         expect("cluster of the cut", header.cluster, identity.cluster)?;
         expect("id mode of the cut", IdMode::from_number(header.id_mode), Some(identity.id_mode))?;
         let count = header.blocks as usize;
         if count > EPOCH_BLOCKS_MAX {
-            return Err(Damage(format!("blocks of the cut: found {count}, expected at most {EPOCH_BLOCKS_MAX}")));
+            return Err(Damage(format!(
+                "blocks of the cut: found {count}, expected at most {EPOCH_BLOCKS_MAX}"
+            )));
         }
         let entries = sector[HEADER_SIZE..].chunks_exact(size_of::<BlockEntry>()).take(count);
         blocks.clear();
@@ -202,10 +208,17 @@ impl Cut {
                 && b.offset.is_multiple_of(SECTOR_SIZE as u64)
         };
         if !self.blocks.iter().all(sane) || !self.blocks.is_sorted_by(|a, b| a.stream < b.stream) {
-            return Err(Damage(format!("blocks of the cut of epoch {}: not what a pacer writes", self.epoch)));
+            return Err(Damage(format!(
+                "blocks of the cut of epoch {}: not what a pacer writes",
+                self.epoch
+            )));
         }
         if self.units() > EPOCH_UNITS_MAX {
-            return Err(Damage(format!("units of epoch {}: found {}, expected at most {EPOCH_UNITS_MAX}", self.epoch, self.units())));
+            return Err(Damage(format!(
+                "units of epoch {}: found {}, expected at most {EPOCH_UNITS_MAX}",
+                self.epoch,
+                self.units()
+            )));
         }
         Ok(())
     }
@@ -227,7 +240,8 @@ impl Cut {
     /// The stream and the byte offset in it of the unit with this index.
     pub fn locate(&self, index: u16) -> Option<(StreamId, u64)> {
         let index = u32::from(index);
-        let (base, block) = self.bases().find(|(base, block)| (*base..*base + block.units).contains(&index))?;
+        let (base, block) =
+            self.bases().find(|(base, block)| (*base..*base + block.units).contains(&index))?;
         Some((StreamId(block.stream), block.offset + u64::from(index - base) * UNIT_SIZE as u64))
     }
 }

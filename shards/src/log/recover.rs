@@ -136,7 +136,10 @@ impl Recovery {
 
     /// Every slot was read, and the blocks through the last good epoch: `block` is the first that is not. `before` is the
     /// end of the log in front of it. Says where the log ends and what was dropped, or why it can't be started.
-    pub fn finish(&self, block: Option<(BlockDamage, LogEnd)>) -> Result<(LogEnd, Option<Dropped>), Box<Hole>> {
+    pub fn finish(
+        &self,
+        block: Option<(BlockDamage, LogEnd)>,
+    ) -> Result<(LogEnd, Option<Dropped>), Box<Hole>> {
         let (end, hole) = match block {
             Some((block, before)) => {
                 let (file, offset) = stream_place(block.stream, block.offset);
@@ -145,7 +148,9 @@ impl Recovery {
             None => (self.end, self.stopped.clone()),
         };
         let end = LogEnd { incarnation: self.end.incarnation, ..end };
-        let Some((file, offset, epoch, damage)) = hole else { return Ok((end, None)) };
+        let Some((file, offset, epoch, damage)) = hole else {
+            return Ok((end, None));
+        };
         if epoch <= self.proven {
             return Err(Box::new(Hole { epoch, file, offset, damage, proven: self.proven }));
         }

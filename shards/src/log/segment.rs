@@ -75,11 +75,19 @@ impl File {
                 "segment format version: found {found}, this binary reads up to {version}: start the newer one that wrote it"
             )));
         }
-        expect("checksum of the segment's header", xxhash_rust::xxh3::xxh3_128(&sector[16..SECTOR_SIZE]), header.checksum)?;
+        expect(
+            "checksum of the segment's header",
+            xxhash_rust::xxh3::xxh3_128(&sector[16..SECTOR_SIZE]),
+            header.checksum,
+        )?;
         expect("segment format version", header.version, VERSION)?;
         expect("cluster of the segment", header.cluster, identity.cluster)?;
         expect("id mode of the segment", header.id_mode, identity.id_mode as u8)?;
-        expect("kind, stream and number of the segment", (header.kind, header.stream, header.segment), (kind, stream, segment))
+        expect(
+            "kind, stream and number of the segment",
+            (header.kind, header.stream, header.segment),
+            (kind, stream, segment),
+        )
     }
 }
 

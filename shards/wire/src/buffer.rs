@@ -10,10 +10,7 @@ pub struct AlignedBuffer {
 impl AlignedBuffer {
     /// An empty buffer with room for `bytes`.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self {
-            words: Vec::with_capacity(bytes.div_ceil(16)),
-            len: 0,
-        }
+        Self { words: Vec::with_capacity(bytes.div_ceil(16)), len: 0 }
     }
 
     /// Sets the length in bytes; what is new is zero, what was there stays.

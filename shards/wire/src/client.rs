@@ -41,20 +41,14 @@ pub struct Created {
 impl Created {
     /// The refusals that mean an event is not applied: all, except `exists` after a retry.
     pub fn not_applied(&self) -> impl Iterator<Item = &Refusal> {
-        self.refusals
-            .iter()
-            .filter(|refusal| !(self.retried && refusal.code == self.exists))
+        self.refusals.iter().filter(|refusal| !(self.retried && refusal.code == self.exists))
     }
 }
 
 impl Client {
     /// Connects to `address` (`host:port`), so that a wrong address shows at once.
     pub fn connect(address: &str, options: Options) -> Result<Self, Error> {
-        let mut client = Self {
-            address: address.into(),
-            options,
-            pipeline: None,
-        };
+        let mut client = Self { address: address.into(), options, pipeline: None };
         client.pipeline = Some(Pipeline::connect(address, &client.options, 1)?);
         Ok(client)
     }
@@ -63,30 +57,22 @@ impl Client {
     pub fn create_accounts(&mut self, accounts: &[Account]) -> Result<Created, Error> {
         check_items(accounts.len())?;
         let exists = AccountCode::Exists.number();
-        self.request(
-            RequestFrame::create_accounts(accounts),
-            |reply, retried| match reply.body {
-                ReplyBody::CreatedAccounts(refusals) => {
-                    Some(created(reply.timestamp, refusals, retried, exists))
-                }
-                _ => None,
-            },
-        )
+        self.request(RequestFrame::create_accounts(accounts), |reply, retried| match reply.body {
+            ReplyBody::CreatedAccounts(refusals) => Some(created(reply.timestamp, refusals, retried, exists)),
+            _ => None,
+        })
     }
 
     /// Creates 1 to 8,190 transfers.
     pub fn create_transfers(&mut self, transfers: &[Transfer]) -> Result<Created, Error> {
         check_items(transfers.len())?;
         let exists = TransferCode::Exists.number();
-        self.request(
-            RequestFrame::create_transfers(transfers),
-            |reply, retried| match reply.body {
-                ReplyBody::CreatedTransfers(refusals) => {
-                    Some(created(reply.timestamp, refusals, retried, exists))
-                }
-                _ => None,
-            },
-        )
+        self.request(RequestFrame::create_transfers(transfers), |reply, retried| match reply.body {
+            ReplyBody::CreatedTransfers(refusals) => {
+                Some(created(reply.timestamp, refusals, retried, exists))
+            }
+            _ => None,
+        })
     }
 
     /// Looks up 1 to 8,190 accounts: those that exist, in the order of the ids.
@@ -162,10 +148,7 @@ impl Client {
             },
         };
         let result = pipeline.submit(frame).and_then(|_| match pipeline.receive()?.1 {
-            Reply {
-                body: ReplyBody::Refused(fault),
-                ..
-            } => Err(Error::Refused(fault)),
+            Reply { body: ReplyBody::Refused(fault), .. } => Err(Error::Refused(fault)),
             reply => Ok(answer(reply)),
         });
         match result {
@@ -195,20 +178,11 @@ fn recover(mut pipeline: Pipeline) -> RequestFrame {
     if pipeline.in_flight() == 0 {
         return pipeline.take_frame();
     }
-    pipeline
-        .into_unacknowledged()
-        .pop()
-        .map(|(_, frame)| frame)
-        .unwrap_or_default()
+    pipeline.into_unacknowledged().pop().map(|(_, frame)| frame).unwrap_or_default()
 }
 
 fn created(first_timestamp: u64, refusals: &[Refusal], retried: bool, exists: u32) -> Created {
-    Created {
-        first_timestamp,
-        refusals: refusals.to_vec(),
-        retried,
-        exists,
-    }
+    Created { first_timestamp, refusals: refusals.to_vec(), retried, exists }
 }
 
 fn check_items(items: usize) -> Result<(), Error> {

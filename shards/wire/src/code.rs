@@ -149,10 +149,7 @@ codes! {
 impl FaultCode {
     /// Whether the server closes the connection after it has said so: what follows on the stream can't be trusted.
     pub const fn closes(self) -> bool {
-        !matches!(
-            self,
-            Self::LogFull | Self::LimitReached | Self::NotReady | Self::NoSuchShard
-        )
+        !matches!(self, Self::LogFull | Self::LimitReached | Self::NotReady | Self::NoSuchShard)
     }
 
     /// Whether the same request may succeed later without any change to it.

@@ -79,10 +79,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect { address, source } => {
-                write!(
-                    f,
-                    "cannot connect to {address}: {source}; is the server running there?"
-                )
+                write!(f, "cannot connect to {address}: {source}; is the server running there?")
             }
             Self::Lost { address, source } => {
                 write!(

@@ -111,10 +111,7 @@ pub struct Fault {
 impl Fault {
     /// A fault with its message.
     pub fn new(code: FaultCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 }
 
@@ -170,10 +167,7 @@ impl Header {
         if header.version != VERSION {
             return Err(Fault::new(
                 FaultCode::UnknownVersion,
-                format!(
-                    "found wire version {}, this side speaks version {VERSION}",
-                    header.version
-                ),
+                format!("found wire version {}, this side speaks version {VERSION}", header.version),
             ));
         }
         let size = header.size as usize;
@@ -188,10 +182,7 @@ impl Header {
 }
 
 fn frame_size(body_size: usize) -> u32 {
-    assert!(
-        HEADER_SIZE + body_size <= FRAME_SIZE_MAX,
-        "a frame's body of {body_size} bytes is too large"
-    );
+    assert!(HEADER_SIZE + body_size <= FRAME_SIZE_MAX, "a frame's body of {body_size} bytes is too large");
     (HEADER_SIZE + body_size) as u32
 }
 
@@ -247,10 +238,7 @@ impl<'a> Frame<'a> {
 
     /// Checks what requests and replies have in common: size, magic, version, checksum, reserved bytes.
     pub fn check_envelope(bytes: &'a [u8]) -> Result<Self, Fault> {
-        assert!(
-            bytes.as_ptr().addr().is_multiple_of(16),
-            "a frame must lie at a multiple of 16"
-        );
+        assert!(bytes.as_ptr().addr().is_multiple_of(16), "a frame must lie at a multiple of 16");
         if bytes.len() < HEADER_SIZE {
             return Err(Fault::new(
                 FaultCode::BadSize,
@@ -261,42 +249,30 @@ impl<'a> Frame<'a> {
         if header.size as usize != bytes.len() {
             return Err(Fault::new(
                 FaultCode::BadSize,
-                format!(
-                    "the header says {} bytes, the frame has {}",
-                    header.size,
-                    bytes.len()
-                ),
+                format!("the header says {} bytes, the frame has {}", header.size, bytes.len()),
             ));
         }
         let found = checksum(bytes);
         if found != header.checksum {
             return Err(Fault::new(
                 FaultCode::BadChecksum,
-                format!(
-                    "the bytes hash to {found:032x}, the header says {:032x}",
-                    header.checksum
-                ),
+                format!("the bytes hash to {found:032x}, the header says {:032x}", header.checksum),
             ));
         }
         if header.reserved != [0; 9] {
-            return Err(Fault::new(
-                FaultCode::ReservedBytesSet,
-                "bytes 56 to 127 of the header must be 0",
-            ));
+            return Err(Fault::new(FaultCode::ReservedBytesSet, "bytes 56 to 127 of the header must be 0"));
         }
         Ok(Self { header, bytes })
     }
 
     fn refuse_open_chain(&self, command: Command) -> Result<(), Fault> {
         let open = match command {
-            Command::CreateAccounts => self
-                .records::<Account>()
-                .last()
-                .is_some_and(|a| a.flags & AccountFlags::LINKED != 0),
-            Command::CreateTransfers => self
-                .records::<Transfer>()
-                .last()
-                .is_some_and(|t| t.flags & TransferFlags::LINKED != 0),
+            Command::CreateAccounts => {
+                self.records::<Account>().last().is_some_and(|a| a.flags & AccountFlags::LINKED != 0)
+            }
+            Command::CreateTransfers => {
+                self.records::<Transfer>().last().is_some_and(|t| t.flags & TransferFlags::LINKED != 0)
+            }
             _ => false,
         };
         if open {

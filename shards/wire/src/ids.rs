@@ -23,18 +23,12 @@ impl Default for IdGenerator {
 impl IdGenerator {
     /// A generator with a seed of its own.
     pub fn new() -> Self {
-        Self {
-            random: fastrand::Rng::new(),
-            last: 0,
-        }
+        Self { random: fastrand::Rng::new(), last: 0 }
     }
 
     /// A generator whose random bits follow from `seed`, for repeatable tests.
     pub fn with_seed(seed: u64) -> Self {
-        Self {
-            random: fastrand::Rng::with_seed(seed),
-            last: 0,
-        }
+        Self { random: fastrand::Rng::with_seed(seed), last: 0 }
     }
 
     /// The next id, by the wall clock.
@@ -47,11 +41,7 @@ impl IdGenerator {
     pub fn next_at(&mut self, unix_ms: u64) -> u128 {
         let fresh = time_part(unix_ms) | (self.random.u128(..) & ((1 << RANDOM_BITS) - 1));
         let same_or_earlier = fresh >> RANDOM_BITS <= self.last >> RANDOM_BITS;
-        self.last = if same_or_earlier && self.last != 0 {
-            self.last + 1
-        } else {
-            fresh
-        };
+        self.last = if same_or_earlier && self.last != 0 { self.last + 1 } else { fresh };
         self.last
     }
 }

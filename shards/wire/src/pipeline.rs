@@ -46,10 +46,8 @@ impl Pipeline {
     /// Connects. `address` is `host:port`; each address that it resolves to is tried.
     pub fn connect(address: &str, options: &Options, in_flight_max: usize) -> Result<Self, Error> {
         assert!(in_flight_max > 0, "a pipeline needs room for a request");
-        let stream = connect(address, options.connect_timeout).map_err(|source| Error::Connect {
-            address: address.into(),
-            source,
-        })?;
+        let stream = connect(address, options.connect_timeout)
+            .map_err(|source| Error::Connect { address: address.into(), source })?;
         Ok(Self {
             stream,
             address: address.into(),
@@ -92,20 +90,13 @@ impl Pipeline {
     /// Takes a request and writes as much of it as the socket takes now; [`flush`](Self::flush) writes the rest.
     /// Panics if there is no room, too.
     pub fn try_submit(&mut self, mut frame: RequestFrame) -> Result<u64, Error> {
-        assert!(
-            self.has_room(),
-            "{} requests are in flight: receive first",
-            self.in_flight_max
-        );
+        assert!(self.has_room(), "{} requests are in flight: receive first", self.in_flight_max);
         if !frame.is_sendable() {
             return Err(Error::Items(frame.items()));
         }
         self.last_number += 1;
         frame.seal(self.last_number, self.options.cluster);
-        self.in_flight.push_back(InFlight {
-            number: self.last_number,
-            frame,
-        });
+        self.in_flight.push_back(InFlight { number: self.last_number, frame });
         self.unsent += 1;
         self.flush()?;
         Ok(self.last_number)
@@ -142,11 +133,7 @@ impl Pipeline {
                 continue;
             }
             let unsent = !self.flush()?;
-            let events = if unsent {
-                PollFlags::IN | PollFlags::OUT
-            } else {
-                PollFlags::IN
-            };
+            let events = if unsent { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             self.wait(events, self.options.read_timeout)?;
         }
         match self.take_reply()? {
@@ -168,10 +155,7 @@ impl Pipeline {
     /// Closes the connection and hands back the requests that have no answer, in the order of submission, with the
     /// numbers they had. Each may have been executed or not; as creations carry their ids, all can be sent again.
     pub fn into_unacknowledged(self) -> Vec<(u64, RequestFrame)> {
-        self.in_flight
-            .into_iter()
-            .map(|request| (request.number, request.frame))
-            .collect()
+        self.in_flight.into_iter().map(|request| (request.number, request.frame)).collect()
     }
 
     /// Reads what is there; false if nothing is.
@@ -197,21 +181,12 @@ impl Pipeline {
     }
 
     fn take_reply(&mut self) -> Result<Option<(u64, Reply<'_>)>, Error> {
-        let Self {
-            reader,
-            in_flight,
-            spare,
-            unsent,
-            options,
-            ..
-        } = self;
+        let Self { reader, in_flight, spare, unsent, options, .. } = self;
         let Some(bytes) = reader.next_frame().map_err(Error::BadReply)? else {
             return Ok(None);
         };
         let reply = Reply::decode(bytes).map_err(Error::BadReply)?;
-        let found = in_flight
-            .iter()
-            .position(|request| request.number == reply.request);
+        let found = in_flight.iter().position(|request| request.number == reply.request);
         let Some(index) = found.filter(|index| *index < in_flight.len() - *unsent) else {
             return Err(match reply.body {
                 ReplyBody::Refused(fault) => Error::Refused(fault),
@@ -219,9 +194,7 @@ impl Pipeline {
             });
         };
         let frame = &in_flight[index].frame;
-        reply
-            .matches(frame.command(), frame.items())
-            .map_err(Error::BadReply)?;
+        reply.matches(frame.command(), frame.items()).map_err(Error::BadReply)?;
         check_cluster(&reply, options.cluster).map_err(Error::BadReply)?;
         if let Some(answered) = in_flight.remove(index) {
             spare.push(answered.frame);
@@ -232,18 +205,14 @@ impl Pipeline {
     /// Waits until the socket is ready, and reads if there is something, so that the server can go on.
     fn wait(&mut self, events: PollFlags, timeout: Duration) -> Result<(), Error> {
         let mut fds = [PollFd::new(&self.stream, events)];
-        let timespec = Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: i64::from(timeout.subsec_nanos()),
-        };
+        let timespec =
+            Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
         let ready = match poll(&mut fds, Some(&timespec)) {
             Ok(ready) => ready,
             Err(rustix::io::Errno::INTR) => return Ok(()),
             Err(error) => return Err(self.lost(error.into())),
         };
-        let readable = fds[0]
-            .revents()
-            .intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
+        let readable = fds[0].revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
         if ready == 0 {
             let text = format!("the server did nothing for {} ms", timeout.as_millis());
             return Err(self.lost(io::Error::new(ErrorKind::TimedOut, text)));
@@ -258,12 +227,7 @@ impl Pipeline {
     fn why_lost(&mut self, error: io::Error) -> Error {
         while let Ok(true) = self.fill() {}
         while let Ok(Some(bytes)) = self.reader.next_frame() {
-            if let Ok(Reply {
-                request: 0,
-                body: ReplyBody::Refused(fault),
-                ..
-            }) = Reply::decode(bytes)
-            {
+            if let Ok(Reply { request: 0, body: ReplyBody::Refused(fault), .. }) = Reply::decode(bytes) {
                 return Error::Refused(fault);
             }
         }
@@ -271,10 +235,7 @@ impl Pipeline {
     }
 
     fn lost(&self, source: io::Error) -> Error {
-        Error::Lost {
-            address: self.address.clone(),
-            source,
-        }
+        Error::Lost { address: self.address.clone(), source }
     }
 }
 
@@ -285,10 +246,7 @@ impl AsFd for Pipeline {
 }
 
 fn stray(reply: &Reply<'_>) -> Fault {
-    let text = format!(
-        "found a reply to request {}, which is not in flight",
-        reply.request
-    );
+    let text = format!("found a reply to request {}, which is not in flight", reply.request);
     Fault::new(crate::FaultCode::BadSize, text)
 }
 

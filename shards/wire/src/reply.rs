@@ -59,12 +59,7 @@ impl<'a> Reply<'a> {
             0 => ReplyBody::decode(&frame)?,
             status => ReplyBody::Refused(refused(status, frame.body())?),
         };
-        Ok(Self {
-            request: header.request,
-            timestamp: header.timestamp,
-            cluster: header.cluster,
-            body,
-        })
+        Ok(Self { request: header.request, timestamp: header.timestamp, cluster: header.cluster, body })
     }
 
     /// Whether this can be the answer to a request of this command and these `items`: the same command, no index and
@@ -92,10 +87,7 @@ impl<'a> Reply<'a> {
             ReplyBody::Histograms(_) => Command::Histograms,
         };
         if found != command {
-            let text = format!(
-                "request {} was {command:?}, its reply is one to {found:?}",
-                self.request
-            );
+            let text = format!("request {} was {command:?}, its reply is one to {found:?}", self.request);
             return Err(Fault::new(FaultCode::UnknownCommand, text));
         }
         Ok(())
@@ -149,18 +141,14 @@ fn refusals(body: &[u8]) -> Result<&[Refusal], Fault> {
     let refusals: &[Refusal] = records(body)?;
     for pair in refusals.windows(2) {
         if pair[0].index >= pair[1].index {
-            let text = format!(
-                "found refusal {} after {}, expected growing indexes",
-                pair[1].index, pair[0].index
-            );
+            let text =
+                format!("found refusal {} after {}, expected growing indexes", pair[1].index, pair[0].index);
             return Err(Fault::new(FaultCode::BadSize, text));
         }
     }
     if let Some(refusal) = refusals.iter().find(|r| r.code == 0 || r.reserved != [0; 3]) {
-        let text = format!(
-            "the refusal of event {} has code {} or reserved bytes",
-            refusal.index, refusal.code
-        );
+        let text =
+            format!("the refusal of event {} has code {} or reserved bytes", refusal.index, refusal.code);
         return Err(Fault::new(FaultCode::ReservedBytesSet, text));
     }
     Ok(refusals)
@@ -169,10 +157,7 @@ fn refusals(body: &[u8]) -> Result<&[Refusal], Fault> {
 fn check_bounds(refusals: &[Refusal], items: usize) -> Result<(), Fault> {
     match refusals.last() {
         Some(last) if last.index as usize >= items => {
-            let text = format!(
-                "found a refusal of event {}, the request had {items} events",
-                last.index
-            );
+            let text = format!("found a refusal of event {}, the request had {items} events", last.index);
             Err(Fault::new(FaultCode::BadSize, text))
         }
         _ => Ok(()),
@@ -214,10 +199,7 @@ impl ReplyReader {
 
     /// `count` bytes of [`space`](Self::space) were filled.
     pub fn filled(&mut self, count: usize) {
-        assert!(
-            self.end + count <= self.buffer.len(),
-            "more bytes were filled than there was space for"
-        );
+        assert!(self.end + count <= self.buffer.len(), "more bytes were filled than there was space for");
         self.end += count;
     }
 

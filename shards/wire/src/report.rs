@@ -78,19 +78,13 @@ macro_rules! codec {
         impl $name {
             /// The body of a reply that carries this.
             pub fn encode(&self) -> Vec<u8> {
-                rkyv::to_bytes::<rkyv::rancor::Error>(self)
-                    .expect("a report is encoded into memory")
-                    .to_vec()
+                rkyv::to_bytes::<rkyv::rancor::Error>(self).expect("a report is encoded into memory").to_vec()
             }
 
             /// Reads the body of a reply, checked; `body` must lie at a multiple of 16.
             pub fn decode(body: &[u8]) -> Result<Self, Fault> {
                 rkyv::from_bytes::<Self, rkyv::rancor::Error>(body).map_err(|error| {
-                    let text = format!(
-                        "the {} bytes of {} can't be read: {error}",
-                        body.len(),
-                        $what
-                    );
+                    let text = format!("the {} bytes of {} can't be read: {error}", body.len(), $what);
                     Fault::new(FaultCode::BadSize, text)
                 })
             }

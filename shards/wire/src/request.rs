@@ -18,11 +18,7 @@ pub struct RequestFrame {
 
 impl Default for RequestFrame {
     fn default() -> Self {
-        Self {
-            buffer: AlignedBuffer::default(),
-            command: Command::Status,
-            size: HEADER_SIZE,
-        }
+        Self { buffer: AlignedBuffer::default(), command: Command::Status, size: HEADER_SIZE }
     }
 }
 
@@ -68,10 +64,7 @@ impl RequestFrame {
     /// every one of them. Panics if there are more than a request may have.
     pub fn begin(&mut self, command: Command, items: usize) {
         let (item_size, items_max) = command.body();
-        assert!(
-            items <= items_max,
-            "{command:?}: {items} items, expected at most {items_max}"
-        );
+        assert!(items <= items_max, "{command:?}: {items} items, expected at most {items_max}");
         self.command = command;
         self.size = HEADER_SIZE + items * item_size;
         if self.buffer.len() < self.size {
@@ -106,10 +99,7 @@ impl RequestFrame {
 
     /// Writes the header, with the client's number for the request, the cluster that is meant (0: any) and the checksum.
     pub fn seal(&mut self, request: u64, cluster: u64) {
-        let header = Header {
-            cluster,
-            ..Header::request(self.command, request, self.size - HEADER_SIZE)
-        };
+        let header = Header { cluster, ..Header::request(self.command, request, self.size - HEADER_SIZE) };
         self.buffer[..HEADER_SIZE].copy_from_slice(bytemuck::bytes_of(&header));
         frame::seal(&mut self.buffer[..self.size]);
     }
@@ -127,18 +117,11 @@ mod tests {
 
     #[test]
     fn a_sealed_request_passes_the_servers_check() {
-        let transfers = [Transfer {
-            id: 7,
-            amount: 9,
-            ..Transfer::default()
-        }; 3];
+        let transfers = [Transfer { id: 7, amount: 9, ..Transfer::default() }; 3];
         let mut request = RequestFrame::create_transfers(&transfers);
         request.seal(42, 5);
         let (command, frame) = Frame::check(request.bytes()).expect("the frame is good");
-        assert_eq!(
-            (command, frame.header.request, frame.header.cluster),
-            (Command::CreateTransfers, 42, 5)
-        );
+        assert_eq!((command, frame.header.request, frame.header.cluster), (Command::CreateTransfers, 42, 5));
         assert_eq!(frame.records::<Transfer>(), &transfers);
     }
 

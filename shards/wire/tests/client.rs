@@ -10,34 +10,17 @@ use std::io::Write;
 use std::net::TcpStream;
 
 fn transfers() -> Vec<Transfer> {
-    (1..=3)
-        .map(|id| Transfer {
-            id,
-            ..Transfer::default()
-        })
-        .collect()
+    (1..=3).map(|id| Transfer { id, ..Transfer::default() }).collect()
 }
 
 fn refusal(index: u32, code: TransferCode) -> Vec<u8> {
-    bytemuck::bytes_of(&Refusal {
-        index,
-        code: code.number(),
-        ..Refusal::default()
-    })
-    .to_vec()
+    bytemuck::bytes_of(&Refusal { index, code: code.number(), ..Refusal::default() }).to_vec()
 }
 
 #[test]
 fn every_command_is_answered_on_one_connection() {
-    let account = Account {
-        id: 5,
-        ..Account::default()
-    };
-    let status = Status {
-        version: "1.2.3".into(),
-        shards: 2,
-        ..Status::default()
-    };
+    let account = Account { id: 5, ..Account::default() };
+    let status = Status { version: "1.2.3".into(), shards: 2, ..Status::default() };
     let answers: Vec<Vec<u8>> = vec![
         vec![],
         refusal(1, TransferCode::ExceedsCredits),
@@ -53,13 +36,7 @@ fn every_command_is_answered_on_one_connection() {
     });
     let fake = Fake::start(vec![script]);
     let mut client = Client::connect(&fake.address, options(1)).expect("connected");
-    assert!(
-        client
-            .create_accounts(&[account])
-            .expect("created")
-            .refusals
-            .is_empty()
-    );
+    assert!(client.create_accounts(&[account]).expect("created").refusals.is_empty());
     let created = client.create_transfers(&transfers()).expect("answered");
     assert_eq!((created.first_timestamp, created.retried), (1_000, false));
     assert_eq!(created.not_applied().map(|r| r.index).collect::<Vec<_>>(), [1]);
@@ -80,21 +57,13 @@ fn a_reply_in_single_bytes_is_put_together() {
     let fake = Fake::start(vec![script]);
     let mut client = Client::connect(&fake.address, options(1)).expect("connected");
     let created = client.create_transfers(&transfers()).expect("answered");
-    assert_eq!(
-        created.not_applied().count(),
-        1,
-        "without a retry, `exists` is no success of ours"
-    );
+    assert_eq!(created.not_applied().count(), 1, "without a retry, `exists` is no success of ours");
     fake.finish();
 }
 
 #[test]
 fn a_lost_connection_is_made_again_and_exists_counts_as_applied() {
-    let body = [
-        refusal(0, TransferCode::Exists),
-        refusal(2, TransferCode::ExceedsDebits),
-    ]
-    .concat();
+    let body = [refusal(0, TransferCode::Exists), refusal(2, TransferCode::ExceedsDebits)].concat();
     let fake = Fake::start(vec![close(), answer(body)]);
     let mut client = Client::connect(&fake.address, options(3)).expect("connected");
     let created = client.create_transfers(&transfers()).expect("answered");
@@ -139,9 +108,7 @@ fn a_transient_fault_is_tried_again_on_the_same_connection_and_is_no_retry_of_so
 fn attempts_are_bounded() {
     let fake = Fake::start(vec![close(), close()]);
     let mut client = Client::connect(&fake.address, options(2)).expect("connected");
-    let error = client
-        .create_transfers(&transfers())
-        .expect_err("two attempts failed");
+    let error = client.create_transfers(&transfers()).expect_err("two attempts failed");
     assert!(matches!(error, Error::Lost { .. }), "{error}");
     let address = fake.address.clone();
     fake.finish();
@@ -157,19 +124,13 @@ fn bad_replies_are_named() {
         (|s| send(s, |bytes| bytes[20] = 9), FaultCode::UnknownVersion),
         (|s| send(s, |bytes| bytes[26] = 255), FaultCode::BadSize),
         (|s| send(s, |bytes| bytes[40] ^= 1), FaultCode::BadChecksum),
-        (
-            |s| answer(refusal(3, TransferCode::Exists))(s),
-            FaultCode::BadSize,
-        ),
+        (|s| answer(refusal(3, TransferCode::Exists))(s), FaultCode::BadSize),
         (|s| answer(vec![0; 31])(s), FaultCode::BadSize),
     ];
     for (script, expected) in cases {
         let fake = Fake::start(vec![Box::new(script)]);
         let mut client = Client::connect(&fake.address, options(1)).expect("connected");
-        match client
-            .create_transfers(&transfers())
-            .expect_err("the reply is bad")
-        {
+        match client.create_transfers(&transfers()).expect_err("the reply is bad") {
             Error::BadReply(fault) => assert_eq!(fault.code, expected, "{fault}"),
             other => panic!("expected a bad reply for {expected}, found: {other}"),
         }
@@ -189,10 +150,9 @@ fn a_lasting_fault_is_reported_at_once() {
     let fake = Fake::start(vec![refuse(FaultCode::WrongCluster)]);
     let mut client = Client::connect(&fake.address, options(5)).expect("connected");
     match client.create_transfers(&transfers()).expect_err("refused") {
-        Error::Refused(fault) => assert_eq!(
-            (fault.code, &*fault.message),
-            (FaultCode::WrongCluster, "because")
-        ),
+        Error::Refused(fault) => {
+            assert_eq!((fault.code, &*fault.message), (FaultCode::WrongCluster, "because"))
+        }
         other => panic!("{other}"),
     }
     fake.finish();
@@ -219,10 +179,7 @@ fn a_refused_connection_says_why() {
 #[test]
 fn another_cluster_is_noticed() {
     let fake = Fake::start(vec![answer(vec![])]);
-    let options = auriga_wire::Options {
-        cluster: 8,
-        ..options(1)
-    };
+    let options = auriga_wire::Options { cluster: 8, ..options(1) };
     let mut client = Client::connect(&fake.address, options).expect("connected");
     let error = client.lookup_accounts(&[1]).expect_err("cluster 7 answers");
     assert!(error.to_string().contains("cluster 7, expected 8"), "{error}");

@@ -9,10 +9,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 fn request(id: u128) -> RequestFrame {
-    RequestFrame::create_transfers(&[Transfer {
-        id,
-        ..Transfer::default()
-    }])
+    RequestFrame::create_transfers(&[Transfer { id, ..Transfer::default() }])
 }
 
 #[test]
@@ -26,9 +23,7 @@ fn replies_in_any_order_are_matched_by_number() {
     });
     let fake = Fake::start(vec![script]);
     let mut pipeline = Pipeline::connect(&fake.address, &options(1), 5).expect("connected");
-    let sent: BTreeSet<u64> = (1..=5)
-        .map(|id| pipeline.submit(request(id)).expect("sent"))
-        .collect();
+    let sent: BTreeSet<u64> = (1..=5).map(|id| pipeline.submit(request(id)).expect("sent")).collect();
     assert!(!pipeline.has_room());
     let mut answered = BTreeSet::new();
     while pipeline.in_flight() > 0 {
@@ -79,9 +74,7 @@ fn large_requests_and_large_replies_do_not_block_each_other() {
     let fake = Fake::start(vec![script]);
     let mut pipeline = Pipeline::connect(&fake.address, &options(1), REQUESTS).expect("connected");
     for _ in 0..REQUESTS {
-        pipeline
-            .submit(RequestFrame::lookup_transfers(&[1; 8190]))
-            .expect("sent");
+        pipeline.submit(RequestFrame::lookup_transfers(&[1; 8190])).expect("sent");
     }
     for _ in 0..REQUESTS {
         let (_, reply) = pipeline.receive().expect("a reply");
@@ -100,34 +93,19 @@ fn a_lost_connection_hands_back_what_has_no_answer() {
         for id in [1, 3] {
             let (header, bytes) = read_request(stream);
             let frame = auriga_wire::Frame::check(&bytes).expect("good").1;
-            assert_eq!(
-                frame.records::<Transfer>()[0].id,
-                id,
-                "sent again in the order of before"
-            );
+            assert_eq!(frame.records::<Transfer>()[0].id, id, "sent again in the order of before");
             stream.write_all(&reply(&header, 0, &[])).expect("written");
         }
     });
     let fake = Fake::start(vec![first, second]);
     let mut pipeline = Pipeline::connect(&fake.address, &options(1), 3).expect("connected");
-    let numbers: Vec<u64> = (1..=3)
-        .map(|id| pipeline.submit(request(id)).expect("sent"))
-        .collect();
+    let numbers: Vec<u64> = (1..=3).map(|id| pipeline.submit(request(id)).expect("sent")).collect();
     assert_eq!(pipeline.receive().expect("one reply").0, numbers[1]);
-    let error = pipeline
-        .receive()
-        .map(|reply| reply.0)
-        .expect_err("the server has closed");
-    assert!(
-        matches!(error, Error::Lost { .. }) && error.is_outcome_unknown(),
-        "{error}"
-    );
+    let error = pipeline.receive().map(|reply| reply.0).expect_err("the server has closed");
+    assert!(matches!(error, Error::Lost { .. }) && error.is_outcome_unknown(), "{error}");
 
     let back = pipeline.into_unacknowledged();
-    assert_eq!(
-        back.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
-        [numbers[0], numbers[2]]
-    );
+    assert_eq!(back.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [numbers[0], numbers[2]]);
     let mut pipeline = Pipeline::connect(&fake.address, &options(1), 3).expect("connected");
     for (_, frame) in back {
         pipeline.submit(frame).expect("sent");
@@ -165,10 +143,7 @@ fn a_reply_to_a_request_that_was_not_sent_is_refused() {
     let fake = Fake::start(vec![script]);
     let mut pipeline = Pipeline::connect(&fake.address, &options(1), 2).expect("connected");
     pipeline.submit(request(1)).expect("sent");
-    let error = pipeline
-        .receive()
-        .map(|reply| reply.0)
-        .expect_err("a stray reply");
+    let error = pipeline.receive().map(|reply| reply.0).expect_err("a stray reply");
     assert!(error.to_string().contains("not in flight"), "{error}");
     fake.finish();
 }

@@ -45,15 +45,9 @@ impl Expected {
         let mut model = Model::default();
         let (mut epochs, mut ids) = (Vec::new(), Vec::new());
         for epoch in &logged.epochs {
-            let codes = epoch
-                .requests
-                .iter()
-                .map(|request| execute(&mut model, epoch, request, &mut ids));
+            let codes = epoch.requests.iter().map(|request| execute(&mut model, epoch, request, &mut ids));
             let codes = codes.collect();
-            epochs.push(ExpectedEpoch {
-                codes,
-                accounts: model.accounts().values().copied().collect(),
-            });
+            epochs.push(ExpectedEpoch { codes, accounts: model.accounts().values().copied().collect() });
         }
         assert_eq!(ids.len(), model.ids().len(), "an id is consumed once");
         ids.sort_unstable();
@@ -69,9 +63,7 @@ fn execute(model: &mut Model, epoch: &LoggedEpoch, request: &Placed, ids: &mut V
         Events::Transfers(transfers) => {
             let transfers = transfers.iter().zip(request.indexes());
             Codes::Transfers(
-                transfers
-                    .map(|(t, index)| execute_transfer(model, epoch, t, index, ids))
-                    .collect(),
+                transfers.map(|(t, index)| execute_transfer(model, epoch, t, index, ids)).collect(),
             )
         }
     }
@@ -91,15 +83,8 @@ fn execute_transfer(
     if !consumed_before && model.ids().contains_key(&transfer.id) {
         let position = Position::new(epoch.cut.epoch, index);
         let created = model.transfer(transfer.id).map(|t| t.timestamp);
-        assert!(
-            created.is_none_or(|found| found == timestamp),
-            "the model stamps what it creates"
-        );
-        ids.push(Id {
-            id: transfer.id,
-            position,
-            created: created.is_some(),
-        });
+        assert!(created.is_none_or(|found| found == timestamp), "the model stamps what it creates");
+        ids.push(Id { id: transfer.id, position, created: created.is_some() });
     }
     code
 }

@@ -6,6 +6,8 @@ use super::logged::Placed;
 use super::shards::Shards;
 use crate::random_log::Events;
 use auriga_shards::execute::Execution;
+use auriga_shards::execute::message::Original;
+use auriga_shards::ledger::ids::{check_of, content_hash};
 use auriga_shards::ledger::rules::{Rank, compare_transfers};
 use auriga_shards::place::ShardId;
 use auriga_wire::{Account, AccountCode, Transfer, TransferCode};
@@ -22,28 +24,16 @@ pub(crate) fn check(run: &mut Shards<'_>, shard: ShardId) -> Result<(), Mismatch
     if !logged_epoch.requests.is_empty() {
         check_hops(run, shard, epoch)?;
     }
-    for (request, codes) in logged_epoch
-        .requests
-        .iter()
-        .zip(&expected.epochs[epoch as usize - 1].codes)
-    {
+    for (request, codes) in logged_epoch.requests.iter().zip(&expected.epochs[epoch as usize - 1].codes) {
         if run.placement.stream_owner(request.stream) == shard {
             check_answers(run, shard, epoch, request, codes)?;
         }
     }
     let taken = run.executions[shard.index()].take_own().len();
     let arrived = logged_epoch.cut.blocks.iter();
-    let arrived = arrived.filter(|b| {
-        run.placement
-            .stream_owner(auriga_shards::place::StreamId(b.stream))
-            == shard
-    });
-    run.compare(
-        epoch,
-        format_args!("blocks handed back by shard {shard}"),
-        &arrived.count(),
-        &taken,
-    )?;
+    let arrived =
+        arrived.filter(|b| run.placement.stream_owner(auriga_shards::place::StreamId(b.stream)) == shard);
+    run.compare(epoch, format_args!("blocks handed back by shard {shard}"), &arrived.count(), &taken)?;
     check_accounts(run, shard, epoch)?;
     check_ids(run, shard, epoch)?;
     let digest = run.executions[shard.index()].ledger.digest();
@@ -72,12 +62,7 @@ fn check_answers(
             for ((account, index), code) in accounts.iter().zip(request.indexes()).zip(codes) {
                 let rank = run.executions[shard.index()].outcomes.rank(index);
                 let found = account_code(rank);
-                run.compare(
-                    epoch,
-                    format_args!("event {index}, {account:?}"),
-                    &Ok(*code),
-                    &found,
-                )?;
+                run.compare(epoch, format_args!("event {index}, {account:?}"), &Ok(*code), &found)?;
                 count(&mut run.tally.account_codes, *code);
             }
         }
@@ -85,12 +70,7 @@ fn check_answers(
             run.tally.transfers += codes.len() as u64;
             for ((transfer, index), code) in transfers.iter().zip(request.indexes()).zip(codes) {
                 let found = transfer_code(run, shard, transfer, index);
-                run.compare(
-                    epoch,
-                    format_args!("event {index}, {transfer:?}"),
-                    &Ok(*code),
-                    &found,
-                )?;
+                run.compare(epoch, format_args!("event {index}, {transfer:?}"), &Ok(*code), &found)?;
                 count(&mut run.tally.transfer_codes, *code);
             }
         }
@@ -126,16 +106,11 @@ fn transfer_code(
         return Ok(None);
     }
     if rank != Rank::EXISTS {
-        return rank
-            .transfer_code()
-            .map(Some)
-            .ok_or_else(|| format!("{rank:?} is no transfer's"));
+        return rank.transfer_code().map(Some).ok_or_else(|| format!("{rank:?} is no transfer's"));
     }
-    let (position, same) = outcomes.original(index);
+    let Original { position, same, check } = outcomes.original(index);
     let Some(original) = run.logged.transfer(position) else {
-        return Err(format!(
-            "exists, with an original at {position:?}, where no transfer is"
-        ));
+        return Err(format!("exists, with an original at {position:?}, where no transfer is"));
     };
     if original.id != transfer.id {
         return Err(format!("exists, but {original:?} at {position:?} has another id"));
@@ -144,6 +119,9 @@ fn transfer_code(
     if same != (code == TransferCode::Exists) {
         return Err(format!("{code}, but same content: {same}"));
     }
+    if check != check_of(content_hash(&original)) {
+        return Err(format!("exists, with a check that {original:?} doesn't have"));
+    }
     Ok(Some(code))
 }
 
@@ -151,27 +129,13 @@ fn check_accounts(run: &Shards<'_>, shard: ShardId, epoch: u64) -> Result<(), Mi
     let mut found: Vec<Account> = run.executions[shard.index()].ledger.accounts.records().collect();
     found.sort_unstable_by_key(|account| account.id);
     let expected = run.expected.epochs[epoch as usize - 1].accounts.iter();
-    let expected = expected
-        .filter(|account| is_owner(run, shard, account.id))
-        .copied();
-    check_lists(
-        run,
-        epoch,
-        format_args!("accounts of shard {shard}"),
-        expected,
-        found,
-    )
+    let expected = expected.filter(|account| is_owner(run, shard, account.id)).copied();
+    check_lists(run, epoch, format_args!("accounts of shard {shard}"), expected, found)
 }
 
 fn check_ids(run: &Shards<'_>, shard: ShardId, epoch: u64) -> Result<(), Mismatch> {
     let ids = run.executions[shard.index()].ledger.ids.iter();
-    let mut found: Vec<Id> = ids
-        .map(|(id, position, created)| Id {
-            id,
-            position,
-            created,
-        })
-        .collect();
+    let mut found: Vec<Id> = ids.map(|(id, position, created)| Id { id, position, created }).collect();
     found.sort_unstable();
     let expected = run.expected.ids.iter().copied();
     let expected = expected.filter(|id| id.position.epoch() <= epoch && is_owner(run, shard, id.id));
@@ -200,11 +164,7 @@ fn check_lists<T: PartialEq + Copy + std::fmt::Debug>(
 /// On every ledger, debits equal credits.
 pub(crate) fn check_sums(run: &Shards<'_>) -> Result<(), Mismatch> {
     let mut sums: BTreeMap<u32, (u128, u128)> = BTreeMap::new();
-    for account in run
-        .executions
-        .iter()
-        .flat_map(|e: &Execution| e.ledger.accounts.records())
-    {
+    for account in run.executions.iter().flat_map(|e: &Execution| e.ledger.accounts.records()) {
         let (debits, credits) = sums.entry(account.ledger).or_default();
         // Several balances near 2^128 add up to more; then the sums are equal modulo 2^128.
         *debits = debits.wrapping_add(account.debits_posted);
@@ -212,12 +172,7 @@ pub(crate) fn check_sums(run: &Shards<'_>) -> Result<(), Mismatch> {
     }
     let epochs = run.logged.epochs.len() as u64;
     for (ledger, (debits, credits)) in sums {
-        run.compare(
-            epochs,
-            format_args!("debits and credits of ledger {ledger}"),
-            &debits,
-            &credits,
-        )?;
+        run.compare(epochs, format_args!("debits and credits of ledger {ledger}"), &debits, &credits)?;
     }
     Ok(())
 }

@@ -12,10 +12,7 @@ use auriga_wire::{Account, Transfer};
 use fastrand::Rng;
 use std::collections::BTreeMap;
 
-const IDENTITY: Identity = Identity {
-    cluster: 7,
-    id_mode: IdMode::Any,
-};
+const IDENTITY: Identity = Identity { cluster: 7, id_mode: IdMode::Any };
 const INCARNATION: u64 = 1;
 /// An epoch follows at most so long after the end of the one before, nanoseconds.
 const PAUSE_MAX: u64 = 3;
@@ -76,19 +73,12 @@ impl Logged {
             for (request, unit) in requests.iter().zip(units) {
                 let first = u16::try_from(base + u32::from(unit)).expect("an index fits 16 bits");
                 let (stream, events) = (StreamId(request.stream), request.events.clone());
-                placed.push(Placed {
-                    stream,
-                    first,
-                    events,
-                });
+                placed.push(Placed { stream, first, events });
             }
             base += entry.units;
             entries.push(entry);
         }
-        let end_of_last = self
-            .epochs
-            .last()
-            .map_or(1, |last| last.cut.time + last.cut.units() as u64);
+        let end_of_last = self.epochs.last().map_or(1, |last| last.cut.time + last.cut.units() as u64);
         let cut = Cut {
             epoch,
             time: end_of_last + rng.u64(..=PAUSE_MAX),
@@ -101,10 +91,7 @@ impl Logged {
         let mut sector = CutSector::new();
         self.previous = cut.encode(&IDENTITY, &mut sector);
         let (cut, _) = Cut::decode(&IDENTITY, &sector.0).expect("a cut that was written can be read");
-        self.epochs.push(LoggedEpoch {
-            cut,
-            requests: placed,
-        });
+        self.epochs.push(LoggedEpoch { cut, requests: placed });
     }
 
     /// Writes a block; also returns the unit of each request's first event.
@@ -126,54 +113,37 @@ impl Logged {
             .filter(|(_, entry)| placement.stream_owner(StreamId(entry.stream)) == shard)
             .map(|(base, entry)| {
                 let mut block = Block::with_size(entry.size());
-                block
-                    .memory_mut()
-                    .copy_from_slice(&self.blocks[&(entry.stream, entry.offset)]);
+                block.memory_mut().copy_from_slice(&self.blocks[&(entry.stream, entry.offset)]);
                 block
                     .open(entry, &place(cut.epoch, entry.stream, entry.offset))
                     .expect("a block that was written can be read");
-                OwnBlock {
-                    base: u16::try_from(base).expect("an index fits 16 bits"),
-                    block,
-                }
+                OwnBlock { base: u16::try_from(base).expect("an index fits 16 bits"), block }
             })
             .collect()
     }
 
     /// The transfer at a position, by its place in the stream.
     pub(crate) fn transfer(&self, position: Position) -> Option<Transfer> {
-        let epoch = self
-            .epochs
-            .get(usize::try_from(position.epoch()).ok()?.checked_sub(1)?)?;
+        let epoch = self.epochs.get(usize::try_from(position.epoch()).ok()?.checked_sub(1)?)?;
         let (StreamId(stream), at) = epoch.cut.locate(position.index())?;
         let ((_, offset), bytes) = self.blocks.range((stream, 0)..=(stream, at)).next_back()?;
         let start = usize::try_from(at - offset).ok()?;
-        Some(bytemuck::pod_read_unaligned(
-            bytes.get(start..start + RECORD_SIZE)?,
-        ))
+        Some(bytemuck::pod_read_unaligned(bytes.get(start..start + RECORD_SIZE)?))
     }
 }
 
 fn place(epoch: u64, stream: u16, offset: u64) -> Place {
-    Place {
-        cluster: IDENTITY.cluster,
-        incarnation: INCARNATION,
-        epoch,
-        stream,
-        offset,
-    }
+    Place { cluster: IDENTITY.cluster, incarnation: INCARNATION, epoch, stream, offset }
 }
 
 fn request_frame(request: &Request) -> Vec<u8> {
     let (command, body) = match &request.events {
-        Events::Accounts(accounts) => (
-            Command::CreateAccounts,
-            bytemuck::cast_slice::<Account, u8>(accounts),
-        ),
-        Events::Transfers(transfers) => (
-            Command::CreateTransfers,
-            bytemuck::cast_slice::<Transfer, u8>(transfers),
-        ),
+        Events::Accounts(accounts) => {
+            (Command::CreateAccounts, bytemuck::cast_slice::<Account, u8>(accounts))
+        }
+        Events::Transfers(transfers) => {
+            (Command::CreateTransfers, bytemuck::cast_slice::<Transfer, u8>(transfers))
+        }
     };
     let header = Header::request(command, 1, body.len());
     let mut frame = [bytemuck::bytes_of(&header), body].concat();

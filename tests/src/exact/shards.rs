@@ -73,30 +73,21 @@ impl<'a> Shards<'a> {
     /// Empty shards in front of a log.
     pub(crate) fn new(shards: u16, logged: &'a Logged, expected: &'a Expected, mut rng: Rng) -> Self {
         let placement = Placement::new(shards, rng.u64(..));
-        let pairs = || {
-            placement
-                .all()
-                .flat_map(|from| placement.all().map(move |to| (from, to)))
-        };
+        let pairs = || placement.all().flat_map(|from| placement.all().map(move |to| (from, to)));
         let rings = [Lane::Route, Lane::Control].into_iter().flat_map(|lane| {
-            pairs()
-                .filter(|(from, to)| from != to)
-                .map(move |(from, to)| Ring {
-                    from,
-                    to,
-                    messages: VecDeque::new(),
-                    lane,
-                    slow: false,
-                })
+            pairs().filter(|(from, to)| from != to).map(move |(from, to)| Ring {
+                from,
+                to,
+                messages: VecDeque::new(),
+                lane,
+                slow: false,
+            })
         });
         Self {
             logged,
             expected,
             placement,
-            executions: placement
-                .all()
-                .map(|shard| Execution::new(shard, placement))
-                .collect(),
+            executions: placement.all().map(|shard| Execution::new(shard, placement)).collect(),
             seen: vec![Seen::default(); logged.epochs.len()],
             tally: Tally::default(),
             rings: rings.collect(),
@@ -118,10 +109,7 @@ impl<'a> Shards<'a> {
         }
         self.check_end()?;
         let digests = self.seen.iter().map(|seen| seen.digest).collect();
-        Ok(Run {
-            tally: self.tally,
-            digests,
-        })
+        Ok(Run { tally: self.tally, digests })
     }
 
     pub(crate) fn shards(&self) -> u16 {
@@ -133,11 +121,7 @@ impl<'a> Shards<'a> {
         if self.mood_steps == 0 {
             self.mood_steps = self.rng.u32(1..=MOOD_STEPS_MAX);
             let slow_percent = [0, 20, 50, 90][self.rng.usize(..4)];
-            for slow in self
-                .slow
-                .iter_mut()
-                .chain(self.rings.iter_mut().map(|ring| &mut ring.slow))
-            {
+            for slow in self.slow.iter_mut().chain(self.rings.iter_mut().map(|ring| &mut ring.slow)) {
                 *slow = self.rng.u8(..100) < slow_percent;
             }
         }
@@ -213,10 +197,8 @@ impl<'a> Shards<'a> {
     fn post(&mut self, from: ShardId) {
         for outgoing in self.executions[from.index()].mail.outgoing.drain(..) {
             let lane = outgoing.message.lane();
-            let ring = self
-                .rings
-                .iter_mut()
-                .find(|r| r.from == from && r.to == outgoing.to && r.lane == lane);
+            let ring =
+                self.rings.iter_mut().find(|r| r.from == from && r.to == outgoing.to && r.lane == lane);
             let ring = ring.expect("a message goes to another shard");
             ring.messages.push_back(outgoing.message);
             let (slots, most) = match lane {
@@ -224,10 +206,7 @@ impl<'a> Shards<'a> {
                 Lane::Control => (CONTROL_RING_SLOTS, &mut self.tally.control_slots),
             };
             *most = ring.messages.len().max(*most);
-            assert!(
-                *most <= slots,
-                "more than the {slots} slots of a ring on the {lane:?} lane"
-            );
+            assert!(*most <= slots, "more than the {slots} slots of a ring on the {lane:?} lane");
         }
     }
 
@@ -245,12 +224,7 @@ impl<'a> Shards<'a> {
         }
         for ring in &self.rings {
             let left: Vec<_> = ring.messages.iter().map(kind).collect();
-            self.compare(
-                epochs,
-                format_args!("ring from {} to {}", ring.from, ring.to),
-                &Vec::new(),
-                &left,
-            )?;
+            self.compare(epochs, format_args!("ring from {} to {}", ring.from, ring.to), &Vec::new(), &left)?;
         }
         for shard in self.placement.all() {
             gap::check(self, shard)?;
@@ -265,12 +239,7 @@ impl<'a> Shards<'a> {
                 _ if seen.held == 0 => 2,
                 _ => 4,
             };
-            self.compare(
-                epoch,
-                format_args!("hops with {} held", seen.held),
-                &expected,
-                &hops,
-            )?;
+            self.compare(epoch, format_args!("hops with {} held", seen.held), &expected, &hops)?;
         }
         gap::check_sums(self)
     }

@@ -28,10 +28,7 @@ impl Fake {
                 script(&mut stream);
             }
         });
-        Self {
-            address,
-            thread: Some(thread),
-        }
+        Self { address, thread: Some(thread) }
     }
 
     /// Waits until every script has run; fails if one of them did.
@@ -45,12 +42,7 @@ impl Fake {
 /// Short timeouts, as many attempts as asked for.
 pub fn options(attempts: u32) -> Options {
     let brief = Duration::from_millis(400);
-    Options {
-        read_timeout: brief,
-        write_timeout: brief,
-        attempts,
-        ..Options::default()
-    }
+    Options { read_timeout: brief, write_timeout: brief, attempts, ..Options::default() }
 }
 
 /// Reads one request frame whole.
@@ -85,9 +77,7 @@ pub fn answer(body: Vec<u8>) -> Script {
 pub fn refuse(code: FaultCode) -> Script {
     Box::new(move |stream| {
         let (header, _) = read_request(stream);
-        stream
-            .write_all(&reply(&header, code.number(), b"because"))
-            .expect("written");
+        stream.write_all(&reply(&header, code.number(), b"because")).expect("written");
     })
 }
 

@@ -31,13 +31,7 @@ const fn mutation(
     text: &'static str,
     replacement: &'static str,
 ) -> Mutation {
-    Mutation {
-        name,
-        file,
-        text,
-        replacement,
-        catcher,
-    }
+    Mutation { name, file, text, replacement, catcher }
 }
 
 const EPOCH: &str = "execute/epoch.rs";
@@ -129,7 +123,7 @@ pub const MUTATIONS: &[Mutation] = &[
         VOTE,
         "an overflow is judged with what is applied and may be refused",
         "            self.track_everything(booth);",
-        "            return self.refuse_leg(id, TransferCode::OverflowsDebitsPosted, 0, booth);",
+        "            return self.refuse_leg(id, TransferCode::OverflowsDebitsPosted, Detail::NONE, booth);",
     ),
     mutation(
         Seeds(100),
@@ -146,13 +140,7 @@ pub const MUTATIONS: &[Mutation] = &[
         "let to = [booth.epoch.arrival(leg.index), ShardId(leg.id_shard), ShardId(leg.id_shard)];",
     ),
     // Vote: ids
-    mutation(
-        Seeds(100),
-        VOTE,
-        "a probe consumes an id",
-        "None if note.probe == 0 => {",
-        "None => {",
-    ),
+    mutation(Seeds(100), VOTE, "a probe consumes an id", "None if note.probe == 0 => {", "None => {"),
     mutation(
         Seeds(100),
         VOTE,
@@ -281,7 +269,7 @@ pub const MUTATIONS: &[Mutation] = &[
         OUTCOME,
         "a duplicate of a refused transfer keeps the answer `exists`",
         "Ballot::OriginalRefused => self.ranks[usize::from(vote.index)] = Rank(vote.rank),",
-        "Ballot::OriginalRefused => self.refuse(vote.index, Rank(vote.rank), 0),",
+        "Ballot::OriginalRefused => self.refuse(vote.index, Rank(vote.rank), Detail::NONE),",
     ),
     // Mail and steps
     mutation(

@@ -13,15 +13,7 @@ use std::process::{Command, ExitCode, Output};
 use std::time::Instant;
 
 /// What of the workspace is copied: all members, because the lock file is theirs together.
-const COPIED: [&str; 7] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "src",
-    "shards",
-    "bench",
-    "numa-topology",
-    "tests",
-];
+const COPIED: [&str; 7] = ["Cargo.toml", "Cargo.lock", "src", "shards", "bench", "numa-topology", "tests"];
 
 type Error = Box<dyn std::error::Error>;
 
@@ -58,10 +50,7 @@ fn run(part: &str) -> Result<usize, Error> {
         return Err(format!("no mutation has {part:?} in its name").into());
     }
     copy.check_unmutated()?;
-    println!(
-        "{:<75} {:>6} {:>12}  caught by",
-        "mutation", "within", "first seed"
-    );
+    println!("{:<75} {:>6} {:>12}  caught by", "mutation", "within", "first seed");
     let mut missed = 0;
     for mutation in &chosen {
         let within = match mutation.catcher {
@@ -87,14 +76,10 @@ fn run(part: &str) -> Result<usize, Error> {
 
 impl Copy {
     fn new() -> Result<Self, Error> {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .ok_or("tests lies in the workspace")?;
+        let workspace =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("tests lies in the workspace")?;
         let place = workspace.join("target/mutants");
-        let copy = Self {
-            root: place.join("workspace"),
-            target: place.join("target"),
-        };
+        let copy = Self { root: place.join("workspace"), target: place.join("target") };
         if copy.root.exists() {
             fs::remove_dir_all(&copy.root)?;
         }
@@ -127,11 +112,7 @@ impl Copy {
         let original = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
         let found = original.matches(mutation.text).count();
         if found != 1 {
-            return Err(format!(
-                "{}: the text is there {found} times, expected once",
-                mutation.file
-            )
-            .into());
+            return Err(format!("{}: the text is there {found} times, expected once", mutation.file).into());
         }
         fs::write(&file, original.replace(mutation.text, mutation.replacement))?;
         let ending = self.build().and_then(|()| self.test(mutation.catcher));
@@ -164,19 +145,13 @@ impl Copy {
     fn test(&self, catcher: Catcher) -> Result<Ending, Error> {
         let output = match catcher {
             Catcher::Seeds(seeds) => {
-                let environment = [
-                    ("AURIGA_SEED", "0".to_string()),
-                    ("AURIGA_SEEDS", seeds.to_string()),
-                ];
+                let environment = [("AURIGA_SEED", "0".to_string()), ("AURIGA_SEEDS", seeds.to_string())];
                 self.cargo(&["--test", "exact", "--", "--nocapture"], &environment)?
             }
             Catcher::Cases => self.cargo(&["--test", "exact_cases"], &[])?,
         };
         let text = [output.stdout, output.stderr].concat();
-        Ok(Ending {
-            passed: output.status.success(),
-            text: String::from_utf8_lossy(&text).into_owned(),
-        })
+        Ok(Ending { passed: output.status.success(), text: String::from_utf8_lossy(&text).into_owned() })
     }
 
     fn cargo(&self, arguments: &[&str], environment: &[(&str, String)]) -> Result<Output, Error> {
