@@ -254,7 +254,7 @@ impl Connection {
         self.holds_large.set(frames.small.is_some());
         if frames.has_bytes() {
             self.receiving_since.set(Some(crate::clock::now().monotonic_ns));
-            runtime::yield_if_needed().await;
+            runtime::yield_now().await;
         }
         Ok(())
     }

@@ -34,12 +34,11 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// Messages taken from one ring before the next one has its turn.
 const MESSAGES_A_TURN: usize = 64;
-/// How often deadlines and clients' patience are looked at.
-const HEARTBEAT: Duration = Duration::from_millis(10);
+/// Turns with work after which the core waits once, for as long as it takes its executor to look at its I/O.
+const TURNS_A_BREATH: u32 = 16;
 /// Heartbeats between two looks at the clients' patience.
 const PATIENCE_EVERY: u32 = 100;
 /// How long a stopping server waits for clients to take their replies.
@@ -133,10 +132,18 @@ impl Core {
             self.step(Input::Recover);
         }
         let mut idle_since = None;
+        let mut turns = 0;
         while !self.has_ended() {
             if self.turn() {
                 idle_since = None;
-                runtime::yield_if_needed().await;
+                turns += 1;
+                if turns % TURNS_A_BREATH == 0 {
+                    self.doorbell.ring_anyway();
+                    let _ = ready.readable().await;
+                    self.doorbell.unpark();
+                } else {
+                    runtime::yield_now().await;
+                }
                 continue;
             }
             let now = clock::now().monotonic_ns;
@@ -321,7 +328,7 @@ impl Core {
     async fn beat(self: Rc<Self>) {
         let mut beats = 0u32;
         while !self.has_ended() {
-            runtime::sleep(HEARTBEAT).await;
+            self.shared.pulses[self.number.index()].wait().await;
             self.turn();
             beats = beats.wrapping_add(1);
             let now = clock::now().monotonic_ns;

@@ -4,6 +4,7 @@ use crate::failure::{Failure, Outcome};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -11,8 +12,10 @@ use std::time::Duration;
 /// a usual memlock limit of 8 MiB.
 const IO_MEMORY: usize = 1 << 20;
 
-/// How long a task may run before the executor looks at its I/O.
-const PREEMPT: Duration = Duration::from_micros(100);
+/// How long tasks may run before the executor looks at its I/O, if they don't all come to wait before. Not shorter:
+/// when this time is over before the first task of a round has run (the thread lost its CPU meanwhile), glommio 0.12 goes to
+/// sleep although tasks are ready. [`Pulse`] ends such a sleep.
+const PREEMPT: Duration = Duration::from_millis(10);
 
 /// A running executor.
 pub struct Executor(glommio::ExecutorJoinHandle<()>);
@@ -53,20 +56,11 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     .detach();
 }
 
-/// Lets other tasks of this executor, and its I/O, have a turn.
+/// Lets the other tasks of this executor have a turn.
 pub async fn yield_now() {
-    glommio::executor().yield_task_queue_now().await;
+    glommio::executor().yield_now().await;
 }
 
-/// Lets others have a turn if this task has run for long.
-pub async fn yield_if_needed() {
-    glommio::yield_if_needed().await;
-}
-
-/// Waits.
-pub async fn sleep(duration: Duration) {
-    glommio::timer::sleep(duration).await;
-}
 
 /// A descriptor whose readiness can be waited for.
 pub struct Ready<T: AsRawFd>(glommio::io::PollableFd<T>);
@@ -97,6 +91,28 @@ fn to_io(error: glommio::GlommioError<()>) -> std::io::Error {
     match error {
         glommio::GlommioError::IoError(e) => e,
         other => std::io::Error::other(other.to_string()),
+    }
+}
+
+/// A beat that comes from another thread, so that it also reaches an executor that sleeps and should not.
+#[derive(Default)]
+pub struct Pulse(OnceLock<Waker>);
+
+impl Pulse {
+    /// Wakes the task that waits for the beat.
+    pub fn beat(&self) {
+        if let Some(waker) = self.0.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Waits for the next beat. One task for each pulse.
+    pub fn wait(&self) -> impl Future<Output = ()> + '_ {
+        let mut waited = false;
+        std::future::poll_fn(move |context| {
+            self.0.get_or_init(|| context.waker().clone());
+            if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
     }
 }
 

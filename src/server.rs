@@ -25,9 +25,12 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const _: () = assert!(auriga_numa_topology::SHARDS_MAX == STREAMS, "a shard for every stream, at most");
+
+/// How often every core looks at deadlines and at its clients' patience.
+const HEARTBEAT: Duration = Duration::from_millis(10);
 
 /// Slots of the rings to and from housekeeping.
 const HOUSE_RING_SLOTS: usize = 256;
@@ -51,6 +54,8 @@ pub struct Shared {
     closed: Vec<(&'static str, AtomicU64)>,
     started: Instant,
     usage: Arc<Usage>,
+    /// By core: its beat.
+    pub pulses: Vec<runtime::Pulse>,
     doorbells: Vec<Arc<Doorbell>>,
     house_bells: Vec<Arc<Doorbell>>,
     address: std::net::SocketAddr,
@@ -176,6 +181,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         closed: Closed::names().into_iter().map(|name| (name, AtomicU64::new(0))).collect(),
         started: Instant::now(),
         usage: usage.clone(),
+        pulses: (0..shards).map(|_| runtime::Pulse::default()).collect(),
         doorbells: doorbells.clone(),
         house_bells: vec![keeper_bell.clone(), gate_bell.clone(), metrics_bell.clone()],
         address: listener.local_addr().map_err(|e| Failure::environment(e.to_string()))?,
@@ -213,6 +219,12 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
             let (shared, bell) = (&shared, &metrics_bell);
             scope.spawn(move || metrics::run(&log, sources, bell, || shared.has_ended()));
         }
+        scope.spawn(|| {
+            while !shared.has_ended() {
+                shared.pulses.iter().for_each(runtime::Pulse::beat);
+                std::thread::sleep(HEARTBEAT);
+            }
+        });
         let ended: Outcome<Vec<()>> = executors.into_iter().map(runtime::Executor::join).collect();
         if let Err(failure) = ended {
             shared.fail(failure);

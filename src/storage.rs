@@ -199,29 +199,29 @@ impl Storage {
                 (under, result)
             }
         };
-        self.hand_over(under, result, take);
+        self.hand_over(under, &result, take);
         true
     }
 
-    fn hand_over(&mut self, under: Under, result: Result<usize, String>, take: impl FnOnce(Input<'_>)) {
+    fn hand_over(&mut self, under: Under, result: &Result<usize, String>, take: impl FnOnce(Input<'_>)) {
         match under {
             Under::WriteBlock { at, block } => {
-                self.end_unless_whole(at, block.bytes().len(), &result);
+                self.end_unless_whole(at, block.bytes().len(), result);
                 take(Input::BlockWritten(block));
             }
             Under::WriteCut { at, sector } => {
-                self.end_unless_whole(at, SECTOR_SIZE, &result);
+                self.end_unless_whole(at, SECTOR_SIZE, result);
                 take(Input::CutWritten(sector));
             }
             Under::ReadBlock { epoch, entry, mut block } => {
-                let failure = whole(&result, block.memory_mut().len()).err();
+                let failure = whole(result, block.memory_mut().len()).err();
                 take(Input::BlockRead { epoch, entry, block, failure });
             }
             Under::ReadCuts { first, memory, last_of_file, .. } => {
                 // A missing file is the end of the cut log; a failed read is not.
                 let (file, _) = cut_place(first);
                 let bytes: &[u8] = bytemuck::cast_slice(&memory);
-                let size = match &result {
+                let size = match result {
                     Ok(size) => *size,
                     Err(_) if !self.directory.file(file).exists() => 0,
                     Err(e) => end(&format!("can't read {}: {e}", self.directory.file(file).display())),
@@ -233,7 +233,7 @@ impl Storage {
             }
             Under::ReadLog { job, slot, memory, size } => {
                 let bytes: &[u8] = &bytemuck::cast_slice(&memory)[..size];
-                let result = whole(&result, size).map(|()| bytes);
+                let result = whole(result, size).map(|()| bytes);
                 take(Input::LogRead { job, slot, result });
                 self.memory.push(memory);
             }
