@@ -1,2 +1,53 @@
-//! The load generator
-fn main() {}
+//! Auriga's load generator: drives a server, measures it, and verifies the money afterwards.
+//!
+//! It depends on the wire crate alone: what it knows of a server, it knows from the socket. See `README.md`.
+
+mod args;
+mod drive;
+mod failure;
+mod load;
+mod progress;
+mod replay;
+mod report;
+mod run;
+mod schedule;
+mod table;
+mod verify;
+mod workload;
+
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Drives an Auriga server, measures it, and verifies the money afterwards.
+///
+/// Exit codes: 0 all is well, 1 failed or not verified, 2 usage, 4 environment (no connection, ...).
+#[derive(Debug, Parser)]
+#[command(name = "auriga-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Generate load, measure it, verify balances and transfers
+    Run(args::RunArgs),
+    /// Send transfers from a CSV file and compare the balances
+    Replay(replay::ReplayArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Replay(args) => replay::run(&args),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "auriga-bench: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

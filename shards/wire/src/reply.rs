@@ -251,3 +251,98 @@ impl ReplyReader {
         self.start = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(command: Command, status: u32, body: &[u8]) -> Vec<u8> {
+        let request = Header::request(command, 3, 0);
+        let header = Header::reply(&request, status, 9, 1, body.len());
+        let mut bytes = [bytemuck::bytes_of(&header), body].concat();
+        crate::frame::seal(&mut bytes);
+        bytes
+    }
+
+    fn samples() -> Vec<Vec<u8>> {
+        let refusal = |index| Refusal { index, code: 54, ..Refusal::default() };
+        vec![
+            frame(Command::CreateTransfers, 0, &[]),
+            frame(Command::CreateAccounts, 0, bytemuck::cast_slice(&[refusal(1), refusal(4)])),
+            frame(Command::LookupAccounts, 0, bytemuck::bytes_of(&Account::default())),
+            frame(Command::LookupTransfers, 0, bytemuck::bytes_of(&Transfer::default())),
+            frame(Command::Status, 0, &Status { version: "1".into(), ..Status::default() }.encode()),
+            frame(Command::Histograms, 0, &ShardHistograms::default().encode()),
+            frame(Command::Status, FaultCode::NotReady.number(), b"odd"),
+        ]
+    }
+
+    /// Feeds a stream in pieces and decodes all that comes out; returns how many replies there were.
+    fn read(stream: &[u8], mut piece: impl FnMut() -> usize) -> Result<usize, Fault> {
+        let (mut reader, mut rest, mut count) = (ReplyReader::default(), stream, 0);
+        while !rest.is_empty() {
+            let space = reader.space();
+            let size = piece().clamp(1, rest.len().min(space.len()));
+            space[..size].copy_from_slice(&rest[..size]);
+            reader.filled(size);
+            rest = &rest[size..];
+            while let Some(bytes) = reader.next_frame()? {
+                Reply::decode(bytes)?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    #[test]
+    fn a_stream_in_any_pieces_gives_the_same_replies() {
+        for seed in 0..300 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut samples = samples();
+            random.shuffle(&mut samples);
+            let piece_max = random.usize(1..2_000);
+            let found = read(&samples.concat(), || random.usize(1..=piece_max));
+            assert_eq!(found, Ok(samples.len()), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn damaged_replies_are_errors_and_never_a_panic() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut refused = 0;
+        for round in 0..20_000 {
+            let samples = samples();
+            let mut bytes = samples[round % samples.len()].clone();
+            let place = random.usize(0..bytes.len());
+            bytes[place] ^= 1 << random.u8(0..8);
+            if random.bool() {
+                // A sender that garbles before it seals: the checksum fits, what it protects doesn't.
+                crate::frame::seal(&mut bytes);
+            }
+            refused += u32::from(read(&bytes, || 4_096) != Ok(1));
+        }
+        assert!(refused > 10_000, "only {refused} of 20,000 damaged replies were noticed");
+    }
+
+    #[test]
+    fn a_reply_must_fit_its_request() {
+        let bytes = |sample: usize| {
+            let mut buffer = AlignedBuffer::default();
+            buffer.extend_from_slice(&samples()[sample]);
+            buffer
+        };
+        let cases = [
+            (1, Command::CreateAccounts, 5, true),
+            (1, Command::CreateAccounts, 4, false),
+            (1, Command::CreateTransfers, 5, false),
+            (2, Command::LookupAccounts, 1, true),
+            (2, Command::LookupAccounts, 0, false),
+            (6, Command::LookupAccounts, 1, true),
+        ];
+        for (sample, command, items, good) in cases {
+            let bytes = bytes(sample);
+            let reply = Reply::decode(&bytes).expect("the frame is good");
+            assert_eq!(reply.matches(command, items).is_ok(), good, "{sample} {command:?} {items}");
+        }
+    }
+}

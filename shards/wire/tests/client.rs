@@ -151,7 +151,7 @@ fn a_lasting_fault_is_reported_at_once() {
     let mut client = Client::connect(&fake.address, options(5)).expect("connected");
     match client.create_transfers(&transfers()).expect_err("refused") {
         Error::Refused(fault) => {
-            assert_eq!((fault.code, &*fault.message), (FaultCode::WrongCluster, "because"))
+            assert_eq!((fault.code, &*fault.message), (FaultCode::WrongCluster, "because"));
         }
         other => panic!("{other}"),
     }

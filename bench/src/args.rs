@@ -1,0 +1,91 @@
+//! What `auriga-bench run` can be told.
+
+use crate::workload::WORKERS_MAX;
+use auriga_wire::frame::REQUEST_RECORDS_MAX;
+
+/// Kinds of work.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Workload {
+    /// Plain transfers between accounts drawn at random.
+    Plain,
+}
+
+/// How much is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Verify {
+    /// Every balance and every acknowledged transfer.
+    All,
+    /// Every balance, and the transfers of a sample of the requests.
+    Sample,
+    /// Nothing.
+    None,
+}
+
+/// What to send, how fast, for how long.
+#[derive(Clone, Debug, clap::Args)]
+#[command(args_override_self = true)]
+pub struct RunArgs {
+    /// The server
+    #[arg(long, default_value = "127.0.0.1:7400", value_name = "HOST:PORT")]
+    pub address: String,
+    /// Accounts that transfers move between: ids 1 to N, created if they are missing
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..))]
+    pub accounts: u32,
+    /// Transfers a request
+    #[arg(long, default_value_t = 8_190, value_parser = clap::value_parser!(u32).range(1..=REQUEST_RECORDS_MAX as i64))]
+    pub batch: u32,
+    /// Requests in flight on each connection
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub in_flight: u32,
+    /// Connections
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub connections: u32,
+    /// Threads that generate load; each has its part of the connections
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(WORKERS_MAX)))]
+    pub workers: u8,
+    /// Share of transfers that touch account 1, 0 to 1
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub hot_share: f64,
+    /// Transfers a second in an open loop, with latency from the intended send time [default: as fast as possible]
+    #[arg(long, value_parser = rate)]
+    pub rate: Option<f64>,
+    /// Seconds of load before the measured ones
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    pub warm_up: f64,
+    /// Measured seconds
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// Seed of accounts and amounts; ids differ from run to run all the same
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Kind of work
+    #[arg(long, value_enum, default_value_t = Workload::Plain)]
+    pub workload: Workload,
+    /// How much is verified afterwards
+    #[arg(long, value_enum, default_value_t = Verify::All)]
+    pub verify: Verify,
+    /// Seconds without any answer after which the run fails
+    #[arg(long, default_value_t = 30.0, value_parser = seconds)]
+    pub timeout: f64,
+    /// Print one JSON object as the last line of stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn number(text: &str, what: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("found `{text}`, expected {what}"))?;
+    if range.contains(&value) { Ok(value) } else { Err(format!("found {value}, expected {what}")) }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, "a share from 0 to 1", 0.0..=1.0)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    number(text, "0.001 to 1,000,000,000 transfers a second", 0.001..=1e9)
+}
+
+/// Reads a number of seconds.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    number(text, "0 to 1,000,000 seconds", 0.0..=1e6)
+}

@@ -1,0 +1,190 @@
+//! What a run has to say: for people, and as one line of JSON.
+
+use crate::failure::Failure;
+use crate::load::Figures;
+use auriga_wire::Client;
+use auriga_wire::report::ShardHistograms;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// The last line of stdout with `--json`.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// `transfers` over `seconds`.
+    pub transfers_per_second: f64,
+    /// Transfers acknowledged as created, without warm-up.
+    pub transfers: u64,
+    /// From the first send to the last acknowledgement, without warm-up and verification.
+    pub seconds: f64,
+    /// Transfers refused, without warm-up.
+    pub refused: u64,
+    /// Whether the ledger was found to hold exactly what it acknowledged.
+    pub verified: bool,
+    /// The server's shards.
+    pub shards: u32,
+    /// The kind of work.
+    pub workload: String,
+    /// Transfers a request.
+    pub batch: u32,
+    /// Bytes that the server logged meanwhile.
+    pub bytes_logged: u64,
+    /// Epochs that the server flushed meanwhile.
+    pub flushes: u64,
+    /// Latency of requests.
+    pub latency_us: Latency,
+}
+
+/// Quantiles in microseconds.
+#[derive(Debug, Serialize)]
+pub struct Latency {
+    /// Median.
+    pub p50: f64,
+    /// 99 %.
+    pub p99: f64,
+    /// 99.9 %.
+    pub p999: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+impl Latency {
+    /// The quantiles of a histogram of nanoseconds.
+    pub fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+        Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: histogram.max() as f64 / 1e3 }
+    }
+}
+
+/// A stage of a shard, with its histogram in nanoseconds.
+#[derive(Debug)]
+pub struct StageRow {
+    shard: u32,
+    cpu: u32,
+    stage: String,
+    histogram: Histogram<u64>,
+}
+
+/// Asks every shard for its histograms.
+pub fn fetch_histograms(client: &mut Client, shards: u32) -> Result<Vec<StageRow>, Failure> {
+    let mut rows = Vec::new();
+    for shard in 0..shards {
+        let ShardHistograms { cpu, stages, .. } = client.histograms(shard)?;
+        for stage in stages {
+            let histogram = Deserializer::new().deserialize(&mut &stage.v2[..]).map_err(|error| {
+                let stage = &stage.stage;
+                Failure::Failed(format!("shard {shard}: the histogram of `{stage}` can't be read: {error:?}"))
+            })?;
+            rows.push(StageRow { shard, cpu, stage: stage.stage, histogram });
+        }
+    }
+    Ok(rows)
+}
+
+/// Takes out of each row what was there `before`, so that only the time between is left.
+pub fn since(mut rows: Vec<StageRow>, before: &[StageRow]) -> Result<Vec<StageRow>, Failure> {
+    for row in &mut rows {
+        let Some(old) = before.iter().find(|old| old.shard == row.shard && old.stage == row.stage) else {
+            continue;
+        };
+        row.histogram.subtract(&old.histogram).map_err(|error| {
+            let StageRow { shard, stage, .. } = row;
+            Failure::Failed(format!(
+                "shard {shard}: the histogram of `{stage}` shrank ({error}): was the server started again?"
+            ))
+        })?;
+    }
+    Ok(rows)
+}
+
+/// One line per core and stage.
+pub fn stage_table(rows: &[StageRow]) -> String {
+    let mut text = format!(
+        "{:>5} {:>4} {:<8} {:>12} {:>11} {:>11} {:>11} {:>11}\n",
+        "shard", "cpu", "stage", "count", "p50 us", "p99 us", "p99.9 us", "max us"
+    );
+    for StageRow { shard, cpu, stage, histogram } in rows {
+        let Latency { p50, p99, p999, max } = Latency::of(histogram);
+        let count = count(histogram.len());
+        // Writing to a string can't fail.
+        let _ = writeln!(
+            text,
+            "{shard:>5} {cpu:>4} {stage:<8} {count:>12} {p50:>11.1} {p99:>11.1} {p999:>11.1} {max:>11.1}"
+        );
+    }
+    text
+}
+
+/// The measured phase in words.
+pub fn summary(figures: &Figures, bytes_logged: u64, flushes: u64) -> String {
+    let Latency { p50, p99, p999, max } = Latency::of(&figures.latency);
+    let rate = figures.created as f64 / figures.seconds().max(1e-9);
+    format!(
+        "{} transfers/s: {} created, {} refused in {:.3} s\n\
+         latency of a request: p50 {p50:.0} us, p99 {p99:.0} us, p99.9 {p999:.0} us, max {max:.0} us ({} requests)\n\
+         log: {} bytes in {} flushes",
+        count(rate as u64),
+        count(figures.created),
+        count(figures.refused),
+        figures.seconds(),
+        count(figures.latency.len()),
+        count(bytes_logged),
+        count(flushes),
+    )
+}
+
+/// Prints a line or more to stdout. Nothing if there is nothing; who closes it early has read enough.
+pub fn say(text: &str) {
+    if !text.is_empty() {
+        let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    }
+}
+
+/// A number with its thousands apart.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Nanoseconds as milliseconds, with one digit behind the point.
+pub fn milliseconds(nanoseconds: u64) -> String {
+    format!("{:.1}", nanoseconds as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")];
+        for (number, text) in cases {
+            assert_eq!(count(number), text);
+        }
+    }
+
+    #[test]
+    fn a_table_shows_only_what_came_after() {
+        let row = |values: &[u64]| {
+            let mut histogram = crate::load::latency_histogram();
+            values.iter().for_each(|value| histogram.saturating_record(*value));
+            StageRow { shard: 1, cpu: 3, stage: "flush".into(), histogram }
+        };
+        let rows = since(vec![row(&[5_000, 1_000_000])], &[row(&[1_000_000])]).expect("it grew");
+        let table = stage_table(&rows);
+        assert_eq!(table.lines().count(), 2);
+        let last: Vec<&str> = table.lines().last().expect("a row").split_whitespace().collect();
+        assert_eq!(last[..4], ["1", "3", "flush", "1"]);
+        assert!(last[7].starts_with("5."), "{table}");
+        assert!(since(vec![row(&[])], &[row(&[7_000])]).is_err(), "a restarted server is noticed");
+    }
+}

@@ -1,0 +1,121 @@
+//! `auriga-bench run` from its command line: what it prints, and what it notices.
+
+#[allow(dead_code, reason = "each test file uses its part of the helper")]
+mod fake_ledger;
+
+use fake_ledger::{Manner, start};
+use std::process::{Command, Output};
+
+fn bench(address: &str, more: &[&str]) -> Output {
+    let brief = ["--accounts", "50", "--batch", "100", "--warm-up", "0.05", "--seconds", "0.2", "--json"];
+    Command::new(env!("CARGO_BIN_EXE_auriga-bench"))
+        .args(["run", "--address", address])
+        .args(brief)
+        .args(more)
+        .output()
+        .expect("the program starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    let text = stdout(output);
+    serde_json::from_str(text.lines().last().expect("a last line")).expect("JSON")
+}
+
+#[test]
+fn an_honest_ledger_is_verified() {
+    let address = start(Manner::Honest);
+    for more in [&[][..], &["--workers", "2", "--hot-share", "0.5"], &["--verify", "sample"]] {
+        let output = bench(&address, more);
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        let report = json(&output);
+        assert_eq!(report["verified"], true);
+        assert!(report["transfers"].as_u64() > Some(0), "{text}");
+        assert_eq!((&report["refused"], &report["shards"]), (&0.into(), &2.into()));
+        let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
+        assert_eq!(keys.len(), 11, "{keys:?}");
+        assert!(text.contains("verified: 50 of 50 accounts"), "{text}");
+        assert_eq!(text.lines().filter(|line| line.contains(" flush ")).count(), 2, "{text}");
+    }
+}
+
+#[test]
+fn refused_transfers_are_counted_and_do_not_disturb() {
+    let output = bench(&start(Manner::RefusesSome), &[]);
+    let (text, report) = (stdout(&output), json(&output));
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let (refused, created) = (report["refused"].as_u64(), report["transfers"].as_u64());
+    assert_eq!(refused.map(|refused| refused * 9), created, "{text}");
+    assert!(text.contains("exceeds_credits"), "{text}");
+}
+
+#[test]
+fn a_ledger_that_lies_is_found_out() {
+    let cases = [
+        (Manner::ForgetsATransfer, "was acknowledged and is not found"),
+        (Manner::RewritesATransfer, "expected Transfer"),
+        (Manner::InventsMoney, "of this run DIFFER"),
+    ];
+    for (manner, words) in cases {
+        let output = bench(&start(manner), &[]);
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(1), "{manner:?}: {text}");
+        assert!(text.contains(words) && text.contains("NOT VERIFIED"), "{manner:?}: {text}");
+        assert_eq!(json(&output)["verified"], false);
+    }
+}
+
+#[test]
+fn a_full_ledger_ends_the_load_and_what_was_acknowledged_is_verified() {
+    let output = bench(&start(Manner::FillsUp), &[]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("stopped early, the server refused a request: log_full: no room"), "{text}");
+    assert_eq!(json(&output)["verified"], true);
+}
+
+#[test]
+fn an_open_loop_keeps_its_rate() {
+    let output = bench(&start(Manner::Honest), &["--rate", "20000", "--seconds", "0.5", "--verify", "none"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let report = json(&output);
+    assert_eq!(report["verified"], false, "nobody looked");
+    let (sent, behind) = (report["transfers"].as_u64().expect("a number"), text.contains("behind schedule"));
+    assert!(sent == 10_000 || (sent < 10_000 && behind), "{text}");
+}
+
+#[test]
+fn a_connection_lost_fails_the_run() {
+    let output = bench(&start(Manner::HangsUp), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("lost the connection"), "{text}");
+}
+
+#[test]
+fn exit_codes_tell_usage_and_environment_apart() {
+    let nobody = "127.0.0.1:1";
+    assert_eq!(bench(nobody, &[]).status.code(), Some(4));
+    let wrong = [
+        ["--hot-share", "1.5"],
+        ["--workers", "9"],
+        ["--rate", "0"],
+        ["--connections", "0"],
+        ["--timeout", "never"],
+    ];
+    for more in wrong {
+        let output = bench(nobody, &more);
+        assert_eq!(output.status.code(), Some(2), "{more:?}");
+    }
+    let address = start(Manner::Honest);
+    let output = Command::new(env!("CARGO_BIN_EXE_auriga-bench"))
+        .args(["run", "--address", &address, "--accounts", "200000"])
+        .output()
+        .expect("the program starts");
+    assert_eq!(output.status.code(), Some(2), "more accounts than the server holds");
+}
