@@ -77,6 +77,8 @@ pub struct Connection {
     /// Since when unsent bytes make no progress.
     unsent_since: Cell<Option<u64>>,
     closed: Cell<Option<Closed>>,
+    /// It was refused, and what its client still sends is thrown away.
+    lingers: Cell<bool>,
 }
 
 impl Connection {
@@ -97,25 +99,25 @@ impl Connection {
             progressed: Cell::new(false),
             unsent_since: Cell::new(None),
             closed: Cell::new(None),
+            lingers: Cell::new(false),
         })
     }
 
-    /// Closes it, for the first reason that is given.
+    /// Closes it; the first reason that is given counts.
     pub fn close(&self, why: Closed) {
-        if self.closed.get().is_none() {
-            self.closed.set(Some(why));
-            let _ = self.socket.get().shutdown(if matches!(why, Closed::Fault(_)) {
-                Shutdown::Read
-            } else {
-                Shutdown::Both
-            });
-            self.changed.notify();
-        }
+        self.closed.set(self.closed.get().or(Some(why)));
+        let how = if matches!(why, Closed::Fault(_)) { Shutdown::Read } else { Shutdown::Both };
+        let _ = self.socket.get().shutdown(how);
+        self.changed.notify();
     }
 
     /// Closes it if its client has used up our patience. To be called about once a second; when buffers are short, one
     /// call without progress is enough for a connection that holds one.
     pub fn check_patience(&self, now_ns: u64, buffers_are_short: bool) {
+        if self.lingers.replace(false) {
+            let _ = self.socket.get().shutdown(Shutdown::Both);
+            return;
+        }
         let stuck = self.holds_large.get() && !self.progressed.replace(false);
         if stuck && buffers_are_short && self.receiving_since.get().is_some() {
             return self.close(Closed::Fault(FaultCode::FrameTimeout));
@@ -170,10 +172,7 @@ impl Connection {
         loop {
             let waited = self.socket.writable().await;
             let mut unsent = self.unsent.borrow_mut();
-            if waited.is_err() || matches!(self.closed.get(), Some(Closed::Stalled)) {
-                unsent.clear();
-            }
-            let sent = self.send_some(&unsent);
+            let sent = if waited.is_err() { unsent.len() } else { self.send_some(&unsent) };
             unsent.drain(..sent);
             if unsent.is_empty() {
                 unsent.shrink_to(UNSENT_MAX);
@@ -199,18 +198,41 @@ impl Connection {
                     break;
                 }
                 Err(Stop::Fault(header, fault)) => {
+                    self.closed.set(self.closed.get().or(Some(Closed::Fault(fault.code))));
                     core.refuse(self, &header, &fault);
-                    self.close(Closed::Fault(fault.code));
                     break;
                 }
             }
         }
         frames.give_back(core);
         // What it is owed is sent before the socket is closed, as far as the client takes it.
-        while !self.is_quiet() && self.closed.get() != Some(Closed::Stalled) {
+        while !self.is_quiet() {
             self.changed.wait().await;
         }
-        self.closed.get().unwrap_or(Closed::ByClient)
+        let why = self.closed.get().unwrap_or(Closed::ByClient);
+        if matches!(why, Closed::Fault(_)) {
+            self.linger().await;
+        }
+        why
+    }
+
+    /// Takes what the client still sends, and throws it away: a socket that is closed with bytes unread resets the connection,
+    /// and the client might never see why. Ends when the client closes, or with the next look at its patience.
+    async fn linger(&self) {
+        let _ = self.socket.get().shutdown(Shutdown::Write);
+        self.lingers.set(true);
+        let mut waste = [0; 4_096];
+        while self.lingers.get() {
+            match self.socket.get().read(&mut waste) {
+                Ok(1..) => runtime::yield_now().await,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    if self.socket.readable().await.is_err() {
+                        return;
+                    }
+                }
+                _ => return,
+            }
+        }
     }
 
     /// Receives one frame and hands it to the shard.
@@ -235,6 +257,7 @@ impl Connection {
         self.receiving_since.set(None);
         let at = frames.start..frames.start + size;
         let (command, frame) = Frame::check(&frames.buffer[at.clone()])
+            .and_then(|(command, frame)| core.check_cluster(&frame).map(|()| (command, frame)))
             .map_err(|fault| Stop::Fault(Box::new(frames.raw_header()), fault))?;
         self.under_way.set(self.under_way.get() + 1);
         loop {

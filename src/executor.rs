@@ -25,7 +25,7 @@ use auriga_shards::place::ShardId;
 use auriga_shards::shard::Shard;
 use auriga_shards::step::{Input, Output, Outputs, Reply};
 use auriga_wire::frame::{Command, Header};
-use auriga_wire::{Fault, Frame};
+use auriga_wire::{Fault, FaultCode, Frame};
 use rtrb::{Consumer, Producer};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -242,6 +242,16 @@ impl Core {
         let deferred = outputs.list.len() < before;
         self.perform(&mut state);
         if deferred { Admission::Later } else { Admission::Taken }
+    }
+
+    /// Checks that a request is meant for this cluster.
+    pub fn check_cluster(&self, frame: &Frame<'_>) -> Result<(), Fault> {
+        let (found, own) = (frame.header.cluster, self.shared.directory.identity.cluster);
+        if found == 0 || found == own {
+            return Ok(());
+        }
+        let message = format!("this is cluster {own}, the request is for cluster {found}: check the address");
+        Err(Fault::new(FaultCode::WrongCluster, message))
     }
 
     /// Answers a request that can't be taken as a whole.

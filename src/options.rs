@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Outcome};
 use auriga_numa_topology::{Severity, Topology};
 use auriga_shards::limits::Limits;
+use auriga_shards::log::File as LogFile;
 use auriga_wire::frame::FRAME_SIZE_MAX;
 use clap::Args;
 use std::net::SocketAddr;
@@ -88,6 +89,14 @@ impl Options {
             return Err(Failure::usage(format!(
                 "--requests-max {}: expected {smallest} or more, one largest request for each of {shards} shards",
                 asked.requests_max
+            )));
+        }
+        let cuts = LogFile::Cuts { segment: 0 }.size();
+        let least = 2 * cuts + shards * LogFile::Stream { stream: 0, segment: 0 }.size();
+        if asked.log_max < least {
+            return Err(Failure::usage(format!(
+                "--log-max {}: expected {least} or more, two files of cuts and one of blocks for each of {shards} shards",
+                asked.log_max
             )));
         }
         for (flag, value) in

@@ -262,6 +262,7 @@ fn start_core(
         };
         let for_status = shared.clone();
         let shard = Shard::new(config, Box::new(move |status| for_status.complete(status)));
+        say_where_memory_lies(shard.sample(), place.node, number);
         let event = std::os::fd::AsRawFd::as_raw_fd(&*ends.doorbells[number.index()]);
         match Storage::new(shared.directory.clone(), event) {
             Ok(storage) => Rc::new(Core::new(number, shard, storage, ends, shared)).run().await,
@@ -284,6 +285,15 @@ fn bind_memory(topology: &Topology, number: ShardId) -> Outcome<()> {
             Ok(())
         }
         Err(e) => Err(Failure::environment(format!("shard {number}: {e}"))),
+    }
+}
+
+/// Asks the kernel on which node a shard's memory lies, and says so if it is another than planned.
+fn say_where_memory_lies(sample: &[u8], node: u32, number: ShardId) {
+    match auriga_numa_topology::pages_on_node(sample.as_ptr(), sample.len(), node) {
+        Ok(report) if report.elsewhere > 0 => tracing::warn!("shard {number}: memory is on another node: {report}"),
+        Ok(report) => tracing::debug!("shard {number}: {report}"),
+        Err(e) => tracing::warn!("shard {number}: can't ask where its memory lies: {e}"),
     }
 }
 

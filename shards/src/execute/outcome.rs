@@ -65,6 +65,11 @@ impl Outcomes {
         self.exists.sort_unstable_by_key(|(index, _)| *index);
     }
 
+    /// The bytes of all outcomes.
+    pub fn memory(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.ranks)
+    }
+
     /// The outcome of the event at `index`.
     pub fn rank(&self, index: u16) -> Rank {
         self.ranks[usize::from(index)]

@@ -7,7 +7,8 @@ use auriga_wire::record::{Account, AccountFlags, Transfer, TransferFlags};
 use auriga_wire::{AccountCode, TransferCode};
 
 /// A code's place in the order of precedence. [`Rank::CREATED`] comes last: nobody refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Rank(pub u8);
 
 /// Transfer codes in order of precedence.
