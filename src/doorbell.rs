@@ -50,6 +50,13 @@ impl Doorbell {
         fence(Ordering::SeqCst);
     }
 
+    /// For a thread of the house: sleeps until it is rung, or for so many milliseconds (-1: without end).
+    pub fn wait(&self, milliseconds: i32) {
+        let mut poll = libc::pollfd { fd: self.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, alive for the call.
+        unsafe { libc::poll(&raw mut poll, 1, milliseconds) };
+    }
+
     /// Says that it is awake, and makes the descriptor silent.
     pub fn unpark(&self) {
         self.parked.store(false, Ordering::Relaxed);

@@ -24,7 +24,7 @@ use auriga_shards::mesh::Mesh;
 use auriga_shards::place::ShardId;
 use auriga_shards::shard::Shard;
 use auriga_shards::step::{Input, Output, Outputs, Reply};
-use auriga_wire::frame::{Command, Header};
+use auriga_wire::frame::{Command, HEADER_SIZE, Header};
 use auriga_wire::{Fault, FaultCode, Frame};
 use rtrb::{Consumer, Producer};
 use std::cell::{Cell, RefCell};
@@ -207,6 +207,9 @@ impl Core {
             worked = true;
         }
         self.perform(&mut state);
+        if worked {
+            self.shared.note_activity();
+        }
         worked
     }
 
@@ -241,6 +244,7 @@ impl Core {
         outputs.list.retain(|output| !matches!(output, Output::Deferred(who) if *who == from));
         let deferred = outputs.list.len() < before;
         self.perform(&mut state);
+        self.shared.note_activity();
         if deferred { Admission::Later } else { Admission::Taken }
     }
 
@@ -310,6 +314,10 @@ impl Core {
         connection.send(&bytes[reply.bytes.clone()], now);
         connection.under_way.set(connection.under_way.get() - 1);
         connection.changed.notify();
+        let header: Header = bytemuck::pod_read_unaligned(&bytes[reply.bytes.clone()][..HEADER_SIZE]);
+        if let Some(code) = FaultCode::from_number(header.status).filter(|code| code.closes()) {
+            connection.close(Closed::Fault(code));
+        }
         if let Some((arrived, executed)) = reply.times {
             let done = clock::now().monotonic_ns;
             shard.histograms.record(Stage::Reply, done.saturating_sub(executed));

@@ -168,10 +168,7 @@ impl Keeper {
         if self.clients.iter().any(|client| !client.wishes.is_empty()) {
             return self.doorbell.unpark();
         }
-        let mut poll = libc::pollfd { fd: self.doorbell.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let patience = if self.open.is_empty() { -1 } else { RETRY.as_millis() as i32 };
-        // SAFETY: one pollfd, alive for the call.
-        unsafe { libc::poll(&raw mut poll, 1, patience) };
+        self.doorbell.wait(if self.open.is_empty() { -1 } else { RETRY.as_millis() as i32 });
         self.doorbell.unpark();
     }
 

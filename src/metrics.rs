@@ -10,7 +10,6 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::fs::File;
 use std::io::BufWriter;
 use std::io::Write;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -132,8 +131,7 @@ fn old_name(path: &Path) -> PathBuf {
 
 fn wait(bell: &Doorbell) {
     bell.park();
-    let mut poll = libc::pollfd { fd: bell.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: one pollfd, alive for the call. The time bound covers an interval given away before the bell was parked.
-    unsafe { libc::poll(&raw mut poll, 1, 1_000) };
+    // The time bound covers an interval that was given away before the bell was parked.
+    bell.wait(1_000);
     bell.unpark();
 }

@@ -29,8 +29,10 @@ use std::time::{Duration, Instant};
 
 const _: () = assert!(auriga_numa_topology::SHARDS_MAX == STREAMS, "a shard for every stream, at most");
 
-/// How often every core looks at deadlines and at its clients' patience.
+/// How often every core looks at deadlines and at its clients' patience, while something goes on.
 const HEARTBEAT: Duration = Duration::from_millis(10);
+/// And when nothing does.
+const HEARTBEAT_AT_REST_MS: i32 = 100;
 
 /// Slots of the rings to and from housekeeping.
 const HOUSE_RING_SLOTS: usize = 256;
@@ -54,6 +56,9 @@ pub struct Shared {
     closed: Vec<(&'static str, AtomicU64)>,
     started: Instant,
     usage: Arc<Usage>,
+    /// Something has gone on since the last beat.
+    active: AtomicBool,
+    beat_bell: Arc<Doorbell>,
     /// By core: its beat.
     pub pulses: Vec<runtime::Pulse>,
     doorbells: Vec<Arc<Doorbell>>,
@@ -87,6 +92,30 @@ impl Shared {
         let _ = self.failure.set(failure);
         self.failed.store(true, Ordering::Release);
         self.wake_all();
+    }
+
+    /// Something goes on at a core: the beat is to be the fast one.
+    pub fn note_activity(&self) {
+        if !self.active.load(Ordering::Relaxed) {
+            self.active.store(true, Ordering::Relaxed);
+            self.beat_bell.ring();
+        }
+    }
+
+    /// Beats until every executor has ended.
+    fn beat(&self) {
+        while !self.has_ended() {
+            self.pulses.iter().for_each(runtime::Pulse::beat);
+            if self.active.swap(false, Ordering::Relaxed) || self.is_stopping() {
+                std::thread::sleep(HEARTBEAT);
+                continue;
+            }
+            self.beat_bell.park();
+            if !self.active.load(Ordering::Relaxed) {
+                self.beat_bell.wait(HEARTBEAT_AT_REST_MS);
+            }
+            self.beat_bell.unpark();
+        }
     }
 
     fn wake_all(&self) {
@@ -167,7 +196,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     };
     let shards = options.shards();
     let doorbells = (0..shards).map(|_| bell()).collect::<Outcome<Vec<_>>>()?;
-    let (keeper_bell, gate_bell, metrics_bell) = (bell()?, bell()?, bell()?);
+    let (keeper_bell, gate_bell, metrics_bell, beat_bell) = (bell()?, bell()?, bell()?, bell()?);
     let usage = Arc::new(Usage { bytes: AtomicU64::new(files.iter().map(|file| file.size()).sum()) });
     let shared = Arc::new(Shared {
         directory: directory.clone(),
@@ -181,9 +210,11 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         closed: Closed::names().into_iter().map(|name| (name, AtomicU64::new(0))).collect(),
         started: Instant::now(),
         usage: usage.clone(),
+        active: AtomicBool::new(true),
+        beat_bell: beat_bell.clone(),
         pulses: (0..shards).map(|_| runtime::Pulse::default()).collect(),
         doorbells: doorbells.clone(),
-        house_bells: vec![keeper_bell.clone(), gate_bell.clone(), metrics_bell.clone()],
+        house_bells: vec![keeper_bell.clone(), gate_bell.clone(), metrics_bell.clone(), beat_bell],
         address: listener.local_addr().map_err(|e| Failure::environment(e.to_string()))?,
         options,
     });
@@ -219,12 +250,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
             let (shared, bell) = (&shared, &metrics_bell);
             scope.spawn(move || metrics::run(&log, sources, bell, || shared.has_ended()));
         }
-        scope.spawn(|| {
-            while !shared.has_ended() {
-                shared.pulses.iter().for_each(runtime::Pulse::beat);
-                std::thread::sleep(HEARTBEAT);
-            }
-        });
+        scope.spawn(|| shared.beat());
         let ended: Outcome<Vec<()>> = executors.into_iter().map(runtime::Executor::join).collect();
         if let Err(failure) = ended {
             shared.fail(failure);

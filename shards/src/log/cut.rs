@@ -127,6 +127,10 @@ impl std::fmt::Debug for CutSector {
     }
 }
 
+fn checksum(sector: &[u8]) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(&sector[16..SECTOR_SIZE])
+}
+
 impl Cut {
     /// Writes the cut into a sector and returns its checksum, which the next cut names.
     pub fn encode(&self, identity: &Identity, sector: &mut CutSector) -> u128 {
@@ -151,7 +155,7 @@ impl Cut {
         sector.0.fill(0);
         sector.0[..HEADER_SIZE].copy_from_slice(bytemuck::bytes_of(&header));
         sector.0[HEADER_SIZE..HEADER_SIZE + entries.len()].copy_from_slice(entries);
-        let checksum = xxhash_rust::xxh3::xxh3_128(&sector.0[16..]);
+        let checksum = checksum(&sector.0);
         sector.0[..16].copy_from_slice(&checksum.to_le_bytes());
         checksum
     }
@@ -162,6 +166,18 @@ impl Cut {
         Self::decode_into(identity, sector, Vec::new())
     }
 
+    /// Which newer version than this binary's wrote a sector that holds a whole cut, if one did.
+    pub fn newer_version(sector: &[u8]) -> Option<String> {
+        let header: CutHeader = bytemuck::pod_read_unaligned(&sector[..HEADER_SIZE]);
+        let whole = header.magic == MAGIC && checksum(sector) == header.checksum;
+        (whole && (header.version > VERSION || header.rules > RULES)).then(|| {
+            format!(
+                "cut format {} and rules {}, this binary reads up to {VERSION} and {RULES}: start the newer one that wrote it",
+                header.version, header.rules
+            )
+        })
+    }
+
     /// [`Cut::decode`] with memory for the blocks.
     pub fn decode_into(
         identity: &Identity,
@@ -170,11 +186,7 @@ impl Cut {
     ) -> Result<(Self, u128), Damage> {
         let header: CutHeader = bytemuck::pod_read_unaligned(&sector[..HEADER_SIZE]);
         expect("cut magic", header.magic, MAGIC)?;
-        expect(
-            "checksum of the cut",
-            xxhash_rust::xxh3::xxh3_128(&sector[16..SECTOR_SIZE]),
-            header.checksum,
-        )?;
+        expect("checksum of the cut", checksum(sector), header.checksum)?;
         expect("cut format version", header.version, VERSION)?;
         expect("rules version", header.rules, RULES)?;
         expect("cluster of the cut", header.cluster, identity.cluster)?;

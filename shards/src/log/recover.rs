@@ -92,6 +92,12 @@ impl Recovery {
             self.stop(epoch, || Damage("the slot is empty".into()));
             return None;
         }
+        if let Some(newer) = Cut::newer_version(sector) {
+            // A good epoch that this binary can't read is no end of the log.
+            self.proven = self.proven.max(epoch);
+            self.stop(epoch, || Damage(newer));
+            return None;
+        }
         let (cut, checksum) = match Cut::decode(&self.identity, sector) {
             Ok(good) => good,
             Err(damage) => {
