@@ -248,7 +248,11 @@ impl Connection {
             match frames.whole() {
                 Ok(Some(size)) => break size,
                 Ok(None) => {}
-                Err(fault) => return Err(Stop::Fault(Box::new(frames.raw_header()), fault)),
+                Err(fault) => {
+                    let readable = !matches!(fault.code, FaultCode::BadMagic | FaultCode::UnknownVersion);
+                    let header = if readable { frames.raw_header() } else { Header::default() };
+                    return Err(Stop::Fault(Box::new(header), fault));
+                }
             }
             frames.make_room(core).await;
             self.holds_large.set(frames.small.is_some());

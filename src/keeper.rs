@@ -65,6 +65,13 @@ pub struct Usage {
     pub bytes: AtomicU64,
 }
 
+/// How a segment came to be there.
+#[derive(Debug, PartialEq, Eq)]
+enum Provided {
+    WasThere,
+    Made,
+}
+
 /// The keeper's state.
 pub struct Keeper {
     directory: Arc<Directory>,
@@ -118,7 +125,8 @@ impl Keeper {
             Some(stream) => LogFile::Stream { stream, segment: wish.first },
             None => LogFile::Cuts { segment: wish.first },
         };
-        if let Err(e) = self.provide(file) {
+        let provided = self.provide(file);
+        if let Err(e) = &provided {
             if !self.full {
                 tracing::warn!(
                     "can't prepare {}: {e}. New batches are refused until there is room",
@@ -130,8 +138,11 @@ impl Keeper {
             self.open.rotate_left(1);
             return false;
         }
-        self.say_full(false);
         self.open.remove(0);
+        // A segment that was there already says nothing about room.
+        if provided == Ok(Provided::Made) || self.open.is_empty() {
+            self.say_full(false);
+        }
         if wish.first < wish.last {
             self.open.push((shard, Wish { first: wish.first + 1, ..wish }));
         }
@@ -173,10 +184,10 @@ impl Keeper {
     }
 
     /// Makes sure that a segment is there.
-    fn provide(&self, file: LogFile) -> Result<(), String> {
+    fn provide(&self, file: LogFile) -> Result<Provided, String> {
         let path = self.directory.file(file);
         if path.exists() {
-            return Ok(());
+            return Ok(Provided::WasThere);
         }
         let used = self.usage.bytes.load(Ordering::Relaxed);
         if used + file.size() > self.log_max {
@@ -194,7 +205,7 @@ impl Keeper {
         }
         directory::sync_directory(path.parent().unwrap_or(Path::new("/"))).map_err(|e| e.message)?;
         self.usage.bytes.fetch_add(file.size(), Ordering::Relaxed);
-        Ok(())
+        Ok(Provided::Made)
     }
 
     fn make(&self, file: LogFile, path: &Path) -> std::io::Result<()> {

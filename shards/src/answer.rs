@@ -264,7 +264,7 @@ impl Answers {
                 Some(Answer::Transfer(located)) if own => self.own_job(&asked).add_transfer(located),
                 Some(Answer::Account(found)) => accounts.push(&mut execution.mail, step, asked.from, found),
                 Some(Answer::Transfer(located)) => {
-                    transfers.push(&mut execution.mail, step, asked.from, located)
+                    transfers.push(&mut execution.mail, step, asked.from, located);
                 }
             }
         }

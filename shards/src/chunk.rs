@@ -85,7 +85,7 @@ impl Chunk {
     /// The messages. Panics if they are of another type.
     pub fn items<T: Item>(&self) -> &[T] {
         assert_eq!(self.0.kind, T::KIND, "a chunk is read as what it is");
-        &bytemuck::cast_slice(&self.0.words[..self.len() * size_of::<T>() / 16])[..]
+        bytemuck::cast_slice(&self.0.words[..self.len() * size_of::<T>() / 16])
     }
 
     /// Appends a message; `false`, and nothing appended, when the chunk is full.
@@ -96,7 +96,7 @@ impl Chunk {
         let Some(place) = self.0.words.get_mut(start..start + per_item) else {
             return false;
         };
-        place.copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(&item)));
+        bytemuck::cast_slice_mut::<u128, u8>(place).copy_from_slice(bytemuck::bytes_of(&item));
         self.0.len += 1;
         true
     }

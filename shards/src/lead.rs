@@ -19,7 +19,7 @@ const CLOCK_BEHIND_MAX_NS: i128 = 60 * 1_000_000_000;
 #[derive(Debug)]
 enum Stage {
     Replaying(Box<Replay>),
-    Pacing(Pacer),
+    Pacing(Box<Pacer>),
 }
 
 /// The leading part of shard 0.
@@ -177,7 +177,7 @@ impl Lead {
                     return out.push(Output::ClockIsAway { ahead_ns });
                 }
                 self.acts.push_back(Act::TellAll(Pace::Discard));
-                self.stage = Stage::Pacing(Pacer::new(self.identity, &end, counts, clock));
+                self.stage = Stage::Pacing(Box::new(Pacer::new(self.identity, &end, counts, clock)));
                 self.want_segments(out);
             }
         }

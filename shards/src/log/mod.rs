@@ -84,7 +84,7 @@ impl fmt::Display for Damage {
 }
 
 /// Fails with what was found where something else was expected.
-fn expect<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), Damage> {
+fn expect<T: PartialEq + fmt::Debug + Copy>(what: &str, found: T, expected: T) -> Result<(), Damage> {
     if found == expected {
         return Ok(());
     }
