@@ -5,6 +5,7 @@ use crate::options::{Options, StartArguments};
 use crate::{directory, inspect, server, status, topology};
 use auriga_shards::log::IdMode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -96,6 +97,7 @@ pub(crate) fn main() -> i32 {
         .with_writer(std::io::stderr)
         .with_env_filter(level.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")))
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match run(cli.command) {
         Ok(code) => code,

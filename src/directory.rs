@@ -191,6 +191,9 @@ fn lock(path: &Path) -> Outcome<File> {
 
 /// Fails if the file system can't do direct I/O (tmpfs can't): without it a durable write is not what it says.
 fn check_direct_io(path: &Path) -> Outcome<()> {
+    if keeps_files_in_memory(path) {
+        return Err(no_direct_io(path));
+    }
     let probe = path.join(".direct-io");
     let opened =
         OpenOptions::new().create(true).truncate(true).write(true).custom_flags(libc::O_DIRECT).open(&probe);
@@ -200,12 +203,27 @@ fn check_direct_io(path: &Path) -> Outcome<()> {
             drop(file);
             removed.map_err(|e| cannot("remove", &probe, &e))
         }
-        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Err(Failure::environment(format!(
-            "{}: its file system can't do direct I/O (O_DIRECT), as tmpfs can't: use a directory on ext4 or XFS",
-            path.display()
-        ))),
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Err(no_direct_io(path)),
         Err(e) => Err(cannot("write to", path, &e)),
     }
+}
+
+fn no_direct_io(path: &Path) -> Failure {
+    Failure::environment(format!(
+        "{}: its file system can't do durable direct I/O (O_DIRECT), as tmpfs can't: use a directory on ext4 or XFS",
+        path.display()
+    ))
+}
+
+/// Whether a directory lies on a file system without a disk: newer kernels let tmpfs take O_DIRECT, and nothing is durable.
+fn keeps_files_in_memory(path: &Path) -> bool {
+    const RAMFS_MAGIC: u64 = 0x8584_58f6;
+    let Ok(file) = File::open(path) else { return false };
+    // SAFETY: statfs is plain data, for which zeros are valid.
+    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open and `stat` is writable for the call.
+    let known = unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut stat) } == 0;
+    known && [libc::TMPFS_MAGIC as u64, RAMFS_MAGIC].contains(&(stat.f_type as u64))
 }
 
 /// Makes the names in a directory durable.

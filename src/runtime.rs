@@ -61,7 +61,6 @@ pub async fn yield_now() {
     glommio::executor().yield_now().await;
 }
 
-
 /// A descriptor whose readiness can be waited for.
 pub struct Ready<T: AsRawFd>(glommio::io::PollableFd<T>);
 

@@ -317,7 +317,9 @@ fn bind_memory(topology: &Topology, number: ShardId) -> Outcome<()> {
 /// Asks the kernel on which node a shard's memory lies, and says so if it is another than planned.
 fn say_where_memory_lies(sample: &[u8], node: u32, number: ShardId) {
     match auriga_numa_topology::pages_on_node(sample.as_ptr(), sample.len(), node) {
-        Ok(report) if report.elsewhere > 0 => tracing::warn!("shard {number}: memory is on another node: {report}"),
+        Ok(report) if report.elsewhere > 0 => {
+            tracing::warn!("shard {number}: memory is on another node: {report}");
+        }
         Ok(report) => tracing::debug!("shard {number}: {report}"),
         Err(e) => tracing::warn!("shard {number}: can't ask where its memory lies: {e}"),
     }

@@ -24,6 +24,9 @@ struct Job {
     header: Header,
     /// Shards that have not answered yet.
     waiting: usize,
+    /// Of a look-up: the epoch after which it is answered, and the newest with blocks up to there with its time.
+    epoch: u64,
+    seen: (u64, u64),
     work: Work,
     fetch: Option<Fetch>,
 }
@@ -62,8 +65,10 @@ pub struct Desk<'a> {
     pub counters: Counters,
     /// Encoded histograms, made when asked for.
     pub histograms: &'a mut dyn FnMut() -> Vec<u8>,
-    /// Completes a status from the sum of all shards' counters; returns the encoded report.
-    pub status: &'a mut dyn FnMut(&Counters, bool) -> Vec<u8>,
+    /// Number and time of the newest epoch with blocks that this shard has executed.
+    pub newest: (u64, u64),
+    /// Completes a status from the sum of all shards' counters after an epoch (with its time); returns the encoded report.
+    pub status: &'a mut dyn FnMut(&Counters, bool, (u64, u64)) -> Vec<u8>,
     /// The way out.
     pub out: &'a mut Outputs,
 }
@@ -135,7 +140,8 @@ impl Answers {
             let fault = Fault::new(FaultCode::NoSuchShard, message);
             return desk.out.refuse(caller, &header, self.identity.cluster, &fault);
         }
-        let query = self.add(Job { caller, header, waiting: 0, work, fetch: None }) as u32;
+        let job = Job { caller, header, waiting: 0, epoch, seen: (0, 0), work, fetch: None };
+        let query = self.add(job) as u32;
         self.queries += 1;
         let mut chunks = sort_ids(what, body, query, desk.execution);
         for to in desk.execution.ledger.placement.all() {
@@ -325,6 +331,11 @@ impl Answers {
         if job.waiting > 0 {
             return;
         }
+        // The others may be done with an epoch that is still executed here; what this shard has begun ahead of the
+        // question's epoch they had not when they answered.
+        let plan = desk.execution.plan();
+        let runs = plan.units > 0 && (desk.newest.0 + 1..=job.epoch).contains(&plan.number);
+        job.seen = if runs { (plan.number, plan.time) } else { desk.newest };
         match &mut job.work {
             Work::Transfers(located) => {
                 job.fetch = Some(Fetch::new(self.identity, std::mem::take(located)));
@@ -348,7 +359,8 @@ impl Answers {
         let times = (batch.arrived_ns, executed_ns);
         let work = Work::Creation { first, times, refusals: results.refusals, retries };
         let fetch = Some(Fetch::new(self.identity, located));
-        let job = self.add(Job { caller: batch.caller, header: batch.header, waiting: 0, work, fetch });
+        let (caller, header) = (batch.caller, batch.header);
+        let job = self.add(Job { caller, header, waiting: 0, epoch: 0, seen: (0, 0), work, fetch });
         self.queries += 1;
         self.go_on(job, desk);
     }
@@ -391,7 +403,7 @@ impl Answers {
         let mut job = self.finish(job);
         let mut fetched = job.fetch.take().map(Fetch::into_found).unwrap_or_default();
         fetched.sort_unstable_by_key(|(index, _)| *index);
-        let time = desk.execution.plan().time;
+        let time = job.seen.1;
         match std::mem::replace(&mut job.work, Work::Histograms) {
             Work::Accounts(mut found) => {
                 found.sort_unstable_by_key(|f| f.index);
@@ -403,7 +415,7 @@ impl Answers {
                 self.reply(&job, time, bytemuck::cast_slice(&body), desk);
             }
             Work::Status(counters, digest) => {
-                let body = (desk.status)(&counters, digest);
+                let body = (desk.status)(&counters, digest, job.seen);
                 self.reply(&job, time, &body, desk);
             }
             Work::Histograms => unreachable!("histograms come whole"),

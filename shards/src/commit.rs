@@ -207,7 +207,7 @@ impl Commits {
     }
 
     /// The next epoch, if it is committed: the epoch and its blocks here.
-    pub fn next(&mut self) -> Option<(Coming, Vec<OwnBlock>)> {
+    pub fn take_next(&mut self) -> Option<(Coming, Vec<OwnBlock>)> {
         if !self.coming.front()?.committed {
             return None;
         }

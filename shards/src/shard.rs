@@ -253,7 +253,7 @@ impl Shard {
             Message::Chunk(chunk) => match chunk.kind() {
                 Kind::Wanted => self.answer(out, |answers, desk| answers.take_wanted(from, chunk, desk)),
                 Kind::Found | Kind::Located => {
-                    self.answer(out, |answers, desk| answers.take_found(chunk, desk))
+                    self.answer(out, |answers, desk| answers.take_found(chunk, desk));
                 }
                 Kind::Cut => {
                     self.commits.announce(&chunk.items()[0], self.incarnation == 0, out);
@@ -364,7 +364,7 @@ impl Shard {
         if self.running.is_some() {
             return false;
         }
-        let Some((coming, own)) = self.commits.next() else {
+        let Some((coming, own)) = self.commits.take_next() else {
             return false;
         };
         self.closed = self.closed.max(coming.cut.epoch);
@@ -440,19 +440,18 @@ impl Shard {
         counters.accounts = execution.ledger.accounts.len() as u64;
         counters.ids = execution.ledger.ids.len() as u64;
         let shards = config.placement.shards();
-        let (epoch, time_ns) = (execution.plan().number, execution.plan().time);
         let mut encode_histograms = || {
             let report = histograms.whole().report(u32::from(config.shard.0), config.cpu, u32::from(shards));
             report.encode()
         };
-        let mut encode_status = |sum: &Counters, digest: bool| {
+        let mut encode_status = |sum: &Counters, digest: bool, seen: (u64, u64)| {
             let mut status = Status {
                 cluster: config.identity.cluster,
                 incarnation: *incarnation,
                 id_mode: config.identity.id_mode.name().into(),
                 shards: u32::from(shards),
-                epoch,
-                time_ns,
+                epoch: seen.0,
+                time_ns: seen.1,
                 accounts: sum.accounts,
                 accounts_max: config.limits.accounts_max,
                 ids: sum.ids,
@@ -461,7 +460,7 @@ impl Shard {
                 transfers_refused: sum.transfers_refused,
                 bytes_logged: sum.bytes_logged,
                 flushes: sum.flushes,
-                digest: digest.then(|| whole_digest(sum.digest, *newest)),
+                digest: digest.then(|| whole_digest(sum.digest, seen)),
                 ..Status::default()
             };
             status_hook(&mut status);
@@ -472,6 +471,7 @@ impl Shard {
             execution,
             counters: *counters,
             histograms: &mut encode_histograms,
+            newest: *newest,
             status: &mut encode_status,
             out,
         };
