@@ -38,6 +38,7 @@ pub struct Directory {
 /// Makes a directory that holds an empty ledger.
 pub fn format(path: &Path, cluster: u64, id_mode: IdMode) -> Outcome<()> {
     let shown = path.display();
+    let is_new = !path.exists();
     fs::create_dir_all(path).map_err(|e| cannot("create", path, &e))?;
     let mut entries = fs::read_dir(path).map_err(|e| cannot("read", path, &e))?;
     if let Some(Ok(entry)) = entries.next() {
@@ -47,7 +48,11 @@ pub fn format(path: &Path, cluster: u64, id_mode: IdMode) -> Outcome<()> {
             entry.file_name()
         )));
     }
-    check_direct_io(path)?;
+    check_direct_io(path).inspect_err(|_| {
+        if is_new {
+            let _ = fs::remove_dir(path);
+        }
+    })?;
     for folder in ["cuts", "streams"] {
         let folder = path.join(folder);
         fs::create_dir(&folder).map_err(|e| cannot("create", &folder, &e))?;
