@@ -7,7 +7,8 @@
 use crate::executor::{Admission, Core};
 use crate::runtime::{self, Ready};
 use auriga_shards::arrival::ConnectionId;
-use auriga_wire::frame::{FRAME_SIZE_MAX, HEADER_SIZE, Header};
+use auriga_wire::frame::{Command, FRAME_SIZE_MAX, HEADER_SIZE, Header, ID_SIZE};
+use auriga_wire::record::RECORD_SIZE;
 use auriga_wire::{AlignedBuffer, Fault, FaultCode, Frame};
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
@@ -16,7 +17,7 @@ use std::rc::Rc;
 
 /// Requests of one connection that may be under way.
 pub const PIPELINE_MAX: u32 = 64;
-/// Unsent bytes of one connection at which no more of its requests are read.
+/// Unsent bytes of one connection, or bytes that answers under way may have, at which no more of its requests are read.
 const UNSENT_MAX: usize = 256 << 10;
 /// Bytes of the buffer that every connection has; larger frames borrow one of the shard's.
 pub const SMALL_BUFFER: usize = 8 << 10;
@@ -65,7 +66,9 @@ pub struct Connection {
     unsent: RefCell<Vec<u8>>,
     sender_runs: Cell<bool>,
     /// Requests whose reply is not handed to the socket.
-    pub under_way: Cell<u32>,
+    under_way: Cell<u32>,
+    /// Most bytes that the answers to its look-ups can have, since none of its requests was under way.
+    owed: Cell<usize>,
     /// Something has changed that its reader may wait for.
     pub changed: runtime::Signal,
     /// Since when a frame is incomplete, or the first one outstanding.
@@ -92,6 +95,7 @@ impl Connection {
             unsent: RefCell::new(Vec::new()),
             sender_runs: Cell::new(false),
             under_way: Cell::new(0),
+            owed: Cell::new(0),
             changed: runtime::Signal::default(),
             receiving_since: Cell::new(Some(now_ns)),
             served: Cell::new(false),
@@ -132,6 +136,28 @@ impl Connection {
                 Closed::Silent
             });
         }
+    }
+
+    /// A request is under way whose answer has at most so many bytes.
+    pub fn begin(&self, answer_size_max: usize) {
+        self.under_way.set(self.under_way.get() + 1);
+        self.owed.set(self.owed.get() + answer_size_max);
+    }
+
+    /// A request is not under way any more.
+    pub fn end(&self) {
+        self.under_way.set(self.under_way.get() - 1);
+        if self.under_way.get() == 0 {
+            self.owed.set(0);
+        }
+        self.changed.notify();
+    }
+
+    /// Whether no more of its requests are taken until it takes answers.
+    fn is_owed_enough(&self) -> bool {
+        self.under_way.get() >= PIPELINE_MAX
+            || self.owed.get() > UNSENT_MAX
+            || self.unsent.borrow().len() > UNSENT_MAX
     }
 
     /// Whether everything it is owed was handed to the socket.
@@ -241,7 +267,7 @@ impl Connection {
             if let Some(why) = self.closed.get() {
                 return Err(Stop::Closed(why));
             }
-            if self.under_way.get() >= PIPELINE_MAX || self.unsent.borrow().len() > UNSENT_MAX {
+            if self.is_owed_enough() {
                 self.changed.wait().await;
                 continue;
             }
@@ -263,13 +289,13 @@ impl Connection {
         let (command, frame) = Frame::check(&frames.buffer[at.clone()])
             .and_then(|(command, frame)| core.check_cluster(&frame).map(|()| (command, frame)))
             .map_err(|fault| Stop::Fault(Box::new(frames.raw_header()), fault))?;
-        self.under_way.set(self.under_way.get() + 1);
+        self.begin(answer_size_max(command, frame.body()));
         loop {
             match core.submit(self.id, command, &frame) {
                 Admission::Taken => break,
                 Admission::Later => core.room.wait().await,
                 Admission::Stopping => {
-                    self.under_way.set(self.under_way.get() - 1);
+                    self.end();
                     let fault =
                         Fault::new(FaultCode::ShuttingDown, "the server is stopping: connect again later");
                     return Err(Stop::Fault(Box::new(frame.header), fault));
@@ -308,6 +334,14 @@ impl Connection {
                 Err(_) => return Err(Stop::Closed(Closed::ByClient)),
             }
         }
+    }
+}
+
+/// Most bytes of the answer to a look-up; other answers are small.
+fn answer_size_max(command: Command, body: &[u8]) -> usize {
+    match command {
+        Command::LookupAccounts | Command::LookupTransfers => HEADER_SIZE + body.len() / ID_SIZE * RECORD_SIZE,
+        _ => 0,
     }
 }
 

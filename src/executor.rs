@@ -262,7 +262,7 @@ impl Core {
     pub fn refuse(&self, connection: &Rc<Connection>, header: &Header, fault: &Fault) {
         let mut state = self.state.borrow_mut();
         let cluster = self.shared.directory.identity.cluster;
-        connection.under_way.set(connection.under_way.get() + 1);
+        connection.begin(0);
         state.outputs.refuse(connection.id, header, cluster, fault);
         self.perform(&mut state);
     }
@@ -312,8 +312,7 @@ impl Core {
         };
         let now = clock::now().monotonic_ns;
         connection.send(&bytes[reply.bytes.clone()], now);
-        connection.under_way.set(connection.under_way.get() - 1);
-        connection.changed.notify();
+        connection.end();
         let header: Header = bytemuck::pod_read_unaligned(&bytes[reply.bytes.clone()][..HEADER_SIZE]);
         if let Some(code) = FaultCode::from_number(header.status).filter(|code| code.closes()) {
             connection.close(Closed::Fault(code));

@@ -17,13 +17,14 @@ const IO_MEMORY: usize = 1 << 20;
 /// sleep although tasks are ready. [`Pulse`] ends such a sleep.
 const PREEMPT: Duration = Duration::from_millis(10);
 
-/// A running executor.
-pub struct Executor(glommio::ExecutorJoinHandle<()>);
+/// A running executor and its CPU.
+pub struct Executor(glommio::ExecutorJoinHandle<()>, u32);
 
 impl Executor {
-    /// Waits for its end.
+    /// Waits for its end. A panic ends the process, so what fails here is the setting up of its thread.
     pub fn join(self) -> Outcome<()> {
-        self.0.join().map_err(|e| Failure::failed(format!("an executor ended badly: {e}")))
+        let cpu = self.1;
+        self.0.join().map_err(|e| cannot_start(cpu, &e))
     }
 }
 
@@ -37,13 +38,16 @@ where
         .name(name)
         .io_memory(IO_MEMORY)
         .preempt_timer(PREEMPT);
-    builder.spawn(make).map(Executor).map_err(|e| {
-        Failure::environment(format!(
-            "can't start an executor on CPU {cpu}: {e}. Check that the CPU is allowed for this process (taskset, cgroup \
-             cpuset; `auriga topology check`), that io_uring is enabled (sysctl kernel.io_uring_disabled=0; a container's \
-             seccomp profile may block it), and that the memlock limit is 8 MiB or more (ulimit -l)"
-        ))
-    })
+    let started = builder.spawn(make).map(|handle| Executor(handle, cpu));
+    started.map_err(|e| cannot_start(cpu, &e))
+}
+
+fn cannot_start(cpu: u32, error: &glommio::GlommioError<()>) -> Failure {
+    Failure::environment(format!(
+        "can't start an executor on CPU {cpu}: {error}. Check that the CPU is allowed for this process (taskset, cgroup \
+         cpuset; `auriga topology check`), that io_uring is enabled (sysctl kernel.io_uring_disabled=0; a container's \
+         seccomp profile may block it), and that the memlock limit is 8 MiB or more (ulimit -l)"
+    ))
 }
 
 /// Runs a task beside the one that calls, not before that one waits: glommio would run it at once, inside whatever the

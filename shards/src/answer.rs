@@ -24,9 +24,9 @@ struct Job {
     header: Header,
     /// Shards that have not answered yet.
     waiting: usize,
-    /// Of a look-up: the epoch after which it is answered, and the newest with blocks up to there with its time.
+    /// Of a look-up: the epoch after which it is answered, and what it has seen then.
     epoch: u64,
-    seen: (u64, u64),
+    seen: Seen,
     work: Work,
     fetch: Option<Fetch>,
 }
@@ -57,6 +57,12 @@ struct Asked {
     wanted: Vec<Chunk>,
 }
 
+/// Number and time of the newest epoch with blocks that an answer includes.
+pub type Seen = (u64, u64);
+
+/// Encodes the status: all shards' counters, whether the digest was asked for, and what they include.
+pub type EncodeStatus<'a> = dyn FnMut(&Counters, bool, Seen) -> Vec<u8> + 'a;
+
 /// What the answers need of their shard.
 pub struct Desk<'a> {
     /// The state, in a gap, and the way out.
@@ -65,10 +71,10 @@ pub struct Desk<'a> {
     pub counters: Counters,
     /// Encoded histograms, made when asked for.
     pub histograms: &'a mut dyn FnMut() -> Vec<u8>,
-    /// Number and time of the newest epoch with blocks that this shard has executed.
-    pub newest: (u64, u64),
-    /// Completes a status from the sum of all shards' counters after an epoch (with its time); returns the encoded report.
-    pub status: &'a mut dyn FnMut(&Counters, bool, (u64, u64)) -> Vec<u8>,
+    /// The newest epoch with blocks that this shard has executed.
+    pub newest: Seen,
+    /// Completes a status.
+    pub status: &'a mut EncodeStatus<'a>,
     /// The way out.
     pub out: &'a mut Outputs,
 }
@@ -153,18 +159,9 @@ impl Answers {
             };
             if asked {
                 self.jobs[query as usize].as_mut().expect("added above").waiting += 1;
-                self.ask(
-                    to,
-                    Asked {
-                        from: desk.execution.mail.shard(),
-                        query,
-                        what,
-                        epoch,
-                        chunks_missing: 0,
-                        wanted: chunks,
-                    },
-                    desk,
-                );
+                let from = desk.execution.mail.shard();
+                let asked = Asked { from, query, what, epoch, chunks_missing: 0, wanted: chunks };
+                self.ask(to, asked, desk);
             }
         }
         self.answer_ready(desk);
@@ -187,14 +184,8 @@ impl Answers {
     pub fn take(&mut self, from: ShardId, message: QueryMessage, desk: &mut Desk<'_>) {
         match message {
             QueryMessage::Ask { query, what, epoch, chunks } => {
-                self.asked.push(Asked {
-                    from,
-                    query,
-                    what,
-                    epoch,
-                    chunks_missing: chunks,
-                    wanted: Vec::new(),
-                });
+                let wanted = Vec::with_capacity(chunks as usize);
+                self.asked.push(Asked { from, query, what, epoch, chunks_missing: chunks, wanted });
                 self.answer_ready(desk);
             }
             QueryMessage::Answered { query } => self.shard_answered(query, desk),
@@ -374,9 +365,9 @@ impl Answers {
         let Err(damage) = fetch.take(slot, result.map_err(Damage)) else {
             return self.go_on(job, desk);
         };
-        if !fetch.fail() {
+        let Some(damage) = fetch.fail(damage).cloned() else {
             return;
-        }
+        };
         desk.out.push(Output::DamageFound(damage.0.clone()));
         let job = self.finish(job);
         let fault =

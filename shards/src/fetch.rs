@@ -59,7 +59,8 @@ pub struct Fetch {
     runs: VecDeque<Run>,
     reads: Vec<Option<Pending>>,
     found: Vec<(u32, Transfer)>,
-    failed: bool,
+    /// The first failure, once there is one.
+    failed: Option<Damage>,
 }
 
 impl Fetch {
@@ -68,7 +69,7 @@ impl Fetch {
         items.sort_unstable_by_key(|item| item.position);
         let found = Vec::with_capacity(items.len());
         let reads = (0..QUERY_READS_MAX).map(|_| None).collect();
-        Self { identity, items, next: 0, runs: VecDeque::new(), reads, found, failed: false }
+        Self { identity, items, next: 0, runs: VecDeque::new(), reads, found, failed: None }
     }
 
     /// Whether everything was read.
@@ -99,24 +100,30 @@ impl Fetch {
         Some(Read { slot, file, offset, size: SECTOR_SIZE })
     }
 
-    /// A read failed or brought damage: nothing more is read. `true` once no read is under way, and the fetch can go.
-    pub fn fail(&mut self) -> bool {
-        self.failed = true;
+    /// A read failed or brought damage: nothing more is read. The first damage, once no read is under way and the fetch
+    /// can go.
+    pub fn fail(&mut self, damage: Damage) -> Option<&Damage> {
+        self.failed.get_or_insert(damage);
         self.next = self.items.len();
         self.runs.clear();
-        self.reads.iter().all(Option::is_none)
+        self.failed.as_ref().filter(|_| self.reads.iter().all(Option::is_none))
     }
 
     /// Takes what was read, or why it could not be.
     pub fn take(&mut self, slot: usize, bytes: Result<&[u8], Damage>) -> Result<(), Damage> {
         let pending = self.reads[slot].take().expect("what is read was asked for");
-        if self.failed {
-            return Err(Damage("an earlier read failed".into()));
+        if let Some(damage) = &self.failed {
+            return Err(damage.clone());
         }
-        match pending {
-            Pending::Cut(items) => self.take_cut(items, bytes?),
-            Pending::Run(run) => self.take_run(&run, bytes?),
-        }
+        let (file, offset) = match &pending {
+            Pending::Cut(items) => cut_place(Position(self.items[items.start].position).epoch()),
+            Pending::Run(run) => (run.file, run.offset),
+        };
+        let taken = bytes.and_then(|bytes| match pending {
+            Pending::Cut(items) => self.take_cut(items, bytes),
+            Pending::Run(run) => self.take_run(&run, bytes),
+        });
+        taken.map_err(|damage| Damage(format!("{file}, read at byte {offset}: {damage}")))
     }
 
     fn take_cut(&mut self, items: Range<usize>, bytes: &[u8]) -> Result<(), Damage> {
@@ -161,12 +168,9 @@ impl Fetch {
             let unit = run.first_unit as usize + usize::from(index - run.first_index);
             let record = &bytes[unit * UNIT_SIZE..(unit + 1) * UNIT_SIZE];
             let mut transfer: Transfer = bytemuck::pod_read_unaligned(record);
-            if check_of(content_hash(&transfer)) != item.check {
+            if check_of(transfer.id, content_hash(&transfer)) != item.check {
                 let at = run.offset + (unit * UNIT_SIZE) as u64;
-                return Err(Damage(format!(
-                    "{} at byte {at}: not the transfer that was logged there",
-                    run.file
-                )));
+                return Err(Damage(format!("at byte {at} is not the transfer that was logged there")));
             }
             transfer.timestamp = run.time + u64::from(index);
             self.found.push((item.index, transfer));

@@ -43,8 +43,9 @@ pub const EPOCHS_AHEAD_MAX: u64 = 2;
 /// requests that the pacer defers.
 pub const BLOCK_BUFFERS: usize = 8;
 
-/// Resource: epochs read ahead while the log is replayed.
-pub const REPLAY_AHEAD: u64 = 4;
+/// Resource: epochs that a replay reads ahead of what the slowest shard has executed. Enough to keep a drive busy when
+/// the epochs are small, and at most 128 MiB of blocks when they are large.
+pub const REPLAY_AHEAD: u64 = 16;
 
 /// Resource: bytes of a chunk. A few hundred messages make the cost of a ring hop small beside the messages' own.
 pub const CHUNK_SIZE: usize = 16 << 10;

@@ -105,10 +105,12 @@ impl Replay {
     /// Goes on as far as possible. Returns the end when it is reached.
     pub fn advance(&mut self, act: &mut VecDeque<Act>, out: &mut Outputs) -> Option<End> {
         self.commit(act);
-        while !self.stopped && (self.announced.len() as u64) < REPLAY_AHEAD {
-            let Some((cut, image, before)) = self.cuts.pop_front() else {
-                break;
-            };
+        // Nobody waits for a shard without blocks, and nothing for the execution: without this bound, one slow shard's
+        // ring, or the memory of all blocks read, would hold the rest of the log.
+        let slowest = self.executed.iter().min().copied().unwrap_or(0);
+        while !self.stopped && self.cuts.front().is_some_and(|(cut, ..)| cut.epoch <= slowest + REPLAY_AHEAD)
+        {
+            let (cut, image, before) = self.cuts.pop_front().expect("looked at above");
             self.announced.push_back(Announced {
                 epoch: cut.epoch,
                 missing: self.owners(&cut),

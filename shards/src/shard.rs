@@ -3,7 +3,7 @@
 //! [`Shard::step`] takes one input and appends outputs; it does no I/O, reads no clock and never waits. It runs on
 //! the executor of its core, which owns it.
 
-use crate::answer::{Answers, Desk};
+use crate::answer::{Answers, Desk, Seen};
 use crate::arrival::{Arrivals, ConnectionId, Filled};
 use crate::chunk::Kind;
 use crate::commit::{Coming, Commits};
@@ -444,7 +444,7 @@ impl Shard {
             let report = histograms.whole().report(u32::from(config.shard.0), config.cpu, u32::from(shards));
             report.encode()
         };
-        let mut encode_status = |sum: &Counters, digest: bool, seen: (u64, u64)| {
+        let mut encode_status = |sum: &Counters, digest: bool, seen: Seen| {
             let mut status = Status {
                 cluster: config.identity.cluster,
                 incarnation: *incarnation,

@@ -31,7 +31,10 @@ pub fn scratch_root() -> PathBuf {
 fn target_directory() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(directory) => directory.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").join("target"),
+        None => Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("the crate lies in the workspace")
+            .join("target"),
     }
 }
 
@@ -75,7 +78,9 @@ impl Drop for Scratch {
 fn remove_leftovers(root: &Path) {
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix("auriga-")?.split('-').next()?.parse::<u32>().ok());
+        let owner = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("auriga-")?.split('-').next()?.parse::<u32>().ok());
         if owner.is_some_and(|owner| !Path::new("/proc").join(owner.to_string()).exists()) {
             let _ = fs::remove_dir_all(entry.path());
         }
@@ -142,7 +147,8 @@ impl Finished {
 /// Runs a command to its end.
 #[track_caller]
 pub fn run(mut command: Command) -> Finished {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     let (mut out, mut err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
@@ -192,14 +198,22 @@ pub fn text(path: &Path) -> &str {
 }
 
 /// How a server is to be started.
-pub struct Start(Command);
+pub struct Start {
+    command: Command,
+    listen: &'static str,
+}
 
 impl Start {
     /// On a free port, with one shard unless another number is chosen.
     pub fn new(data: &Path) -> Self {
-        let mut command = auriga(&["start", "--listen", "127.0.0.1:0", "--histogram-interval", "0"]);
+        let mut command = auriga(&["start", "--histogram-interval", "0"]);
         command.arg("--data").arg(data);
-        Self(command)
+        Self { command, listen: "127.0.0.1:0" }
+    }
+
+    /// Listening elsewhere. Nobody but the test must be able to reach it.
+    pub fn listen(self, listen: &'static str) -> Self {
+        Self { listen, ..self }
     }
 
     /// With so many shards.
@@ -209,19 +223,20 @@ impl Start {
 
     /// With more arguments.
     pub fn with(mut self, arguments: &[&str]) -> Self {
-        self.0.args(arguments);
+        self.command.args(arguments);
         self
     }
 
     /// The command itself, for what only a test of the process's surroundings needs.
     pub fn command(&mut self) -> &mut Command {
-        &mut self.0
+        &mut self.command
     }
 
     /// Starts it, and waits for nothing.
     #[track_caller]
     pub fn spawn(mut self) -> Server {
-        let mut child = self.0.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server starts");
+        self.command.args(["--listen", self.listen]).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().expect("the server starts");
         let log = Arc::new(Log::default());
         let (stderr, sink) = (child.stderr.take().expect("piped"), log.clone());
         let reader = std::thread::spawn(move || {
@@ -372,5 +387,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.end();
+        if std::thread::panicking() {
+            eprintln!("process {} had said:\n{}", self.child.id(), self.log());
+        }
     }
 }

@@ -1,8 +1,12 @@
 //! Whole-system tests of Auriga
 
+pub mod book;
 pub mod exact;
+pub mod harness;
+pub mod load;
 pub mod model;
 pub mod random_log;
+pub mod whole;
 
 mod random_log_faults;
 mod random_log_plots;

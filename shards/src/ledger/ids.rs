@@ -45,10 +45,12 @@ pub fn content_hash(transfer: &Transfer) -> u64 {
     xxhash_rust::xxh3::xxh3_64(auriga_wire::record::compared_bytes(transfer)) & !REFUSED
 }
 
-/// The half of a content hash that goes along when a transfer is read back, so that damage is noticed.
+/// What a logged transfer is known by when it is read back, so that damage is noticed: half of its content's hash, which
+/// doesn't cover the id, and the id.
 #[inline]
-pub fn check_of(content: u64) -> u32 {
-    (content >> 32) as u32
+pub fn check_of(id: u128, content: u64) -> u32 {
+    let id = id as u64 ^ (id >> 64) as u64;
+    (content >> 32) as u32 ^ id as u32 ^ (id >> 32) as u32
 }
 
 impl Ids {
@@ -78,7 +80,7 @@ impl Ids {
             position: entry.position,
             refused: entry.content & REFUSED != 0,
             same: entry.content & !REFUSED == content,
-            check: check_of(entry.content),
+            check: check_of(id, entry.content),
         })
     }
 
@@ -86,7 +88,7 @@ impl Ids {
     pub fn created(&self, hash: u64, id: u128) -> Option<(Position, u32)> {
         let number = self.index.find(hash, |number| self.entries[number].id == id)?;
         let entry = &self.entries[number];
-        (entry.content & REFUSED == 0).then_some((entry.position, check_of(entry.content)))
+        (entry.content & REFUSED == 0).then_some((entry.position, check_of(id, entry.content)))
     }
 
     /// Remembers a new id as that of a created transfer; returns its number.

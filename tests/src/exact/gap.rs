@@ -119,7 +119,7 @@ fn transfer_code(
     if same != (code == TransferCode::Exists) {
         return Err(format!("{code}, but same content: {same}"));
     }
-    if check != check_of(content_hash(&original)) {
+    if check != check_of(original.id, content_hash(&original)) {
         return Err(format!("exists, with a check that {original:?} doesn't have"));
     }
     Ok(Some(code))

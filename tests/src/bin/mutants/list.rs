@@ -7,6 +7,8 @@ pub enum Catcher {
     Seeds(u64),
     /// The written logs.
     Cases,
+    /// Whole shards on random logs through power failures, within so many seeds from 0 on.
+    Lives(u64),
 }
 
 /// One mistake.
@@ -41,8 +43,16 @@ const VOTE: &str = "execute/vote.rs";
 const SOLVE: &str = "execute/solve.rs";
 const OUTCOME: &str = "execute/outcome.rs";
 const SERIAL: &str = "execute/serial.rs";
+const PACER: &str = "pacer.rs";
+const LEAD: &str = "lead.rs";
+const COMMIT: &str = "commit.rs";
+const REPLAY: &str = "replay.rs";
+const SHARD: &str = "shard.rs";
+const ANSWER: &str = "answer.rs";
+const FETCH: &str = "fetch.rs";
+const IDS: &str = "ledger/ids.rs";
 
-use Catcher::{Cases, Seeds};
+use Catcher::{Cases, Lives, Seeds};
 
 /// All mutations.
 pub const MUTATIONS: &[Mutation] = &[
@@ -302,5 +312,125 @@ pub const MUTATIONS: &[Mutation] = &[
         "one shard: the credit side's code comes first",
         "[by_debit, by_credit].into_iter().flatten().min_by_key(|code| Rank::of(*code))",
         "by_credit.or(by_debit)",
+    ),
+    // Log and replay
+    mutation(
+        Lives(100),
+        PACER,
+        "lives: an epoch is committed before its cut is durable",
+        "        if !all_sealed || !flight.cut_is_durable || flight.durable < flight.blocks {
+            return;
+        }
+        let flight = self.flight.take().expect(\"looked at above\");
+        self.committed = flight.epoch;
+",
+        "        if !all_sealed || flight.durable < flight.blocks {
+            return;
+        }
+        let is_told = self.committed == flight.epoch;
+        let flight = Flight { ..*flight };
+        if flight.cut_is_durable {
+            self.flight = None;
+        }
+        if is_told {
+            return;
+        }
+        self.committed = flight.epoch;
+",
+    ),
+    mutation(
+        Lives(100),
+        PACER,
+        "lives: an epoch is committed before its blocks are durable",
+        "|| flight.durable < flight.blocks {",
+        "|| flight.durable + 1 < flight.blocks {",
+    ),
+    mutation(
+        Lives(100),
+        PACER,
+        "lives: a start takes the number of the one before",
+        "incarnation: end.incarnation + 1,",
+        "incarnation: end.incarnation.max(1),",
+    ),
+    mutation(
+        Lives(100),
+        LEAD,
+        "lives: a start takes requests without an opening cut",
+        "                    pacer.open(clock, &mut self.acts);
+",
+        "                    self.opening = false;
+                    self.acts.push_back(Act::TellAll(Pace::Serve { incarnation: pacer.incarnation() }));
+",
+    ),
+    mutation(
+        Lives(300),
+        LEAD,
+        "lives: what was announced and not committed is kept after a replay",
+        "self.acts.push_back(Act::TellAll(Pace::Discard));",
+        "",
+    ),
+    mutation(
+        Lives(100),
+        COMMIT,
+        "lives: a start writes its stream from the beginning",
+        "self.end = self.end.max(block.offset + block.size() as u64);",
+        "let _ = block;",
+    ),
+    mutation(
+        Lives(3_000),
+        REPLAY,
+        "lives: a replay reads ahead without a bound",
+        ".is_some_and(|(cut, ..)| cut.epoch <= slowest + REPLAY_AHEAD)",
+        ".is_some_and(|(cut, ..)| cut.epoch + slowest > 0)",
+    ),
+    // Look-ups
+    mutation(
+        Lives(100),
+        SHARD,
+        "lives: a look-up is answered one epoch early",
+        "            let epoch = self.closed;
+",
+        "            let epoch = self.closed - 1;
+",
+    ),
+    mutation(
+        Lives(100),
+        EPOCH,
+        "lives: a look-up is answered before the first leg of its epoch",
+        "Phase::Starting => Some(self.plan.number - 1),",
+        "Phase::Starting => Some(self.plan.number),",
+    ),
+    mutation(
+        Lives(100),
+        ANSWER,
+        "lives: a look-up claims the epoch that is executed when it ends",
+        "job.seen = if runs { (plan.number, plan.time) } else { desk.newest };",
+        "job.seen = if runs { desk.newest } else { (plan.number, plan.time) };",
+    ),
+    mutation(
+        Lives(300),
+        FETCH,
+        "lives: a transfer is read from the log without its check",
+        "if check_of(transfer.id, content_hash(&transfer)) != item.check {",
+        "if check_of(0, 0) == 1 {",
+    ),
+    mutation(
+        Lives(1_000),
+        IDS,
+        "lives: the check of a transfer leaves out its id",
+        "    let id = id as u64 ^ (id >> 64) as u64;
+",
+        "    let id = (id as u64) & 0;
+",
+    ),
+    mutation(
+        Lives(100),
+        SHARD,
+        "lives: nobody hears that the stream has room again",
+        "                self.commits.prepared(through);
+                self.make_room(out);
+",
+        "                self.commits.prepared(through);
+",
     ),
 ];

@@ -54,7 +54,7 @@ fn run(part: &str) -> Result<usize, Error> {
     let mut missed = 0;
     for mutation in &chosen {
         let within = match mutation.catcher {
-            Catcher::Seeds(seeds) => seeds.to_string(),
+            Catcher::Seeds(seeds) | Catcher::Lives(seeds) => seeds.to_string(),
             Catcher::Cases => "cases".into(),
         };
         let (first, how) = match copy.try_mutation(mutation) {
@@ -95,9 +95,14 @@ impl Copy {
         self.build()?;
         let seeds = MUTATIONS.iter().filter_map(|m| match m.catcher {
             Catcher::Seeds(seeds) => Some(seeds),
-            Catcher::Cases => None,
+            _ => None,
         });
-        for catcher in [Catcher::Seeds(seeds.max().unwrap_or(1)), Catcher::Cases] {
+        let lives = MUTATIONS.iter().filter_map(|m| match m.catcher {
+            Catcher::Lives(seeds) => Some(seeds),
+            _ => None,
+        });
+        let (seeds, lives) = (seeds.max().unwrap_or(1), lives.max().unwrap_or(1));
+        for catcher in [Catcher::Seeds(seeds), Catcher::Cases, Catcher::Lives(lives)] {
             let ending = self.test(catcher)?;
             if !ending.passed {
                 return Err(format!("the tests fail without a mutation:\n{}", ending.text).into());
@@ -143,11 +148,13 @@ impl Copy {
     }
 
     fn test(&self, catcher: Catcher) -> Result<Ending, Error> {
+        let random = |test, seeds: u64| {
+            let environment = [("AURIGA_SEED", "0".to_string()), ("AURIGA_SEEDS", seeds.to_string())];
+            self.cargo(&["--test", test, "--", "--nocapture"], &environment)
+        };
         let output = match catcher {
-            Catcher::Seeds(seeds) => {
-                let environment = [("AURIGA_SEED", "0".to_string()), ("AURIGA_SEEDS", seeds.to_string())];
-                self.cargo(&["--test", "exact", "--", "--nocapture"], &environment)?
-            }
+            Catcher::Seeds(seeds) => random("exact", seeds)?,
+            Catcher::Lives(seeds) => random("exact_shards", seeds)?,
             Catcher::Cases => self.cargo(&["--test", "exact_cases"], &[])?,
         };
         let text = [output.stdout, output.stderr].concat();
@@ -164,7 +171,7 @@ impl Copy {
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .args(["test", "--offline", "--locked", "-p", "auriga-tests"])
             .args(if arguments == ["--no-run"] {
-                &["--test", "exact", "--test", "exact_cases"][..]
+                &["--test", "exact", "--test", "exact_cases", "--test", "exact_shards"][..]
             } else {
                 &[]
             })

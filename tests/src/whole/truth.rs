@@ -1,0 +1,264 @@
+//! What the log on the disk says: read back without the engine's recovery, and executed on the reference model.
+
+use super::disk::{Disk, IDENTITY};
+use crate::model::Model;
+use auriga_shards::execute::Execution;
+use auriga_shards::execute::epoch::OwnBlock;
+use auriga_shards::limits::{SECTOR_SIZE, UNIT_SIZE};
+use auriga_shards::log::block::{Block, Place};
+use auriga_shards::log::cut::Cut;
+use auriga_shards::log::segment::{cut_place, stream_place};
+use auriga_shards::pacer::LogEnd;
+use auriga_shards::place::{Placement, Position, ShardId};
+use auriga_shards::shard::whole_digest;
+use auriga_wire::{Account, Command, Header, Transfer};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// An epoch of the log and what it leads to.
+#[derive(Debug)]
+pub(crate) struct Epoch {
+    pub(crate) time: u64,
+    pub(crate) units: u64,
+    pub(crate) incarnation: u64,
+    pub(crate) accounts: u64,
+    pub(crate) ids: u64,
+    pub(crate) digest: u128,
+}
+
+/// A request of the log, and what the model says to it.
+#[derive(Debug)]
+pub(crate) struct Logged {
+    pub(crate) position: Position,
+    pub(crate) timestamp: u64,
+    pub(crate) body: Vec<u8>,
+    /// Index and code.
+    pub(crate) refusals: Vec<(u32, u32)>,
+}
+
+/// The log and the states that it leads to.
+#[derive(Debug)]
+pub(crate) struct Truth {
+    pub(crate) model: Model,
+    /// Every consumed id: where, and whether it was created.
+    pub(crate) ids: BTreeMap<u128, (Position, bool)>,
+    /// Epoch 1 and those that follow.
+    pub(crate) epochs: Vec<Epoch>,
+    /// By the client's number.
+    pub(crate) requests: HashMap<u64, Logged>,
+    pub(crate) end: LogEnd,
+    /// Something that is not the log's continuation lies in the slot behind its end.
+    pub(crate) tail: bool,
+    /// By stream: where its last block ends.
+    pub(crate) stream_ends: BTreeMap<u16, u64>,
+    accounts: HashMap<u128, Vec<(u64, Account)>>,
+    transfers: HashMap<u128, (u64, Transfer)>,
+    /// One shard, for the digest.
+    reference: Execution,
+    newest: (u64, u64),
+}
+
+impl Truth {
+    pub(crate) fn new() -> Self {
+        Self {
+            model: Model::default(),
+            ids: BTreeMap::new(),
+            epochs: Vec::new(),
+            requests: HashMap::new(),
+            end: LogEnd::default(),
+            tail: false,
+            stream_ends: BTreeMap::new(),
+            accounts: HashMap::new(),
+            transfers: HashMap::new(),
+            reference: Execution::new(ShardId(0), Placement::new(1, 0)),
+            newest: (0, 0),
+        }
+    }
+
+    /// Reads what was logged since. `newest_request` tells whether a request may be among it.
+    pub(crate) fn read(&mut self, disk: &mut Disk, may_come: impl Fn(u64) -> bool) -> Result<(), String> {
+        let mut sector = vec![0; SECTOR_SIZE];
+        loop {
+            let epoch = self.end.epoch + 1;
+            let (file, offset) = cut_place(epoch);
+            disk.read(file, offset, &mut sector);
+            self.tail = sector.iter().any(|byte| *byte != 0);
+            let Ok((cut, checksum)) = Cut::decode(&IDENTITY, &sector) else { break };
+            self.end.incarnation = self.end.incarnation.max(cut.incarnation);
+            let Some(blocks) = open_blocks(&cut, disk) else { break };
+            self.check_cut(&cut)?;
+            disk.commit(file, offset, SECTOR_SIZE);
+            for entry in &cut.blocks {
+                let (file, offset) = stream_place(entry.stream, entry.offset);
+                disk.commit(file, offset, entry.size());
+                self.stream_ends.insert(entry.stream, entry.offset + entry.size() as u64);
+            }
+            self.execute(&cut, blocks, &may_come)?;
+            self.end.epoch = epoch;
+            self.end.checksum = checksum;
+            self.end.time_end = cut.time + cut.units() as u64 + 1;
+        }
+        for epoch in self.end.epoch + 2..=disk.cuts_through.min(self.end.epoch + 8) {
+            let (file, offset) = cut_place(epoch);
+            disk.read(file, offset, &mut sector);
+            if sector.iter().any(|byte| *byte != 0) {
+                let end = self.end.epoch;
+                return Err(format!(
+                    "the log ends at epoch {end}, and there are bytes in the slot of {epoch}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a pacer must have seen to when it wrote the cut.
+    fn check_cut(&self, cut: &Cut) -> Result<(), String> {
+        let end = &self.end;
+        let last = self.epochs.last().map_or(0, |epoch| epoch.incarnation);
+        let chained = (cut.epoch, cut.previous) == (end.epoch + 1, end.checksum);
+        let proves = cut.committed_through == end.epoch;
+        let opens = cut.incarnation == last || cut.incarnation > last && cut.blocks.is_empty();
+        if chained && proves && opens && cut.time >= end.time_end {
+            return Ok(());
+        }
+        Err(format!(
+            "a cut in the log that doesn't continue it: {cut:?} behind {end:?} of incarnation {last}"
+        ))
+    }
+
+    fn execute(
+        &mut self,
+        cut: &Cut,
+        blocks: Vec<OwnBlock>,
+        may_come: impl Fn(u64) -> bool,
+    ) -> Result<(), String> {
+        for OwnBlock { base, block } in &blocks {
+            for (unit, command, body) in block.requests() {
+                let at = usize::from(unit - 1) * UNIT_SIZE;
+                let header: Header = bytemuck::pod_read_unaligned(&block.bytes()[at..at + UNIT_SIZE]);
+                if !may_come(header.request) {
+                    return Err(format!("request {} came back in epoch {}", header.request, cut.epoch));
+                }
+                let first = *base + unit;
+                let refusals = self.execute_request(cut, first, command, body);
+                let logged = Logged {
+                    position: Position::new(cut.epoch, first),
+                    timestamp: cut.time + u64::from(first),
+                    body: body.to_vec(),
+                    refusals,
+                };
+                if let Some(twice) = self.requests.insert(header.request, logged) {
+                    return Err(format!("request {} is in the log twice: {twice:?}", header.request));
+                }
+            }
+        }
+        if !cut.blocks.is_empty() {
+            self.newest = (cut.epoch, cut.time);
+        }
+        self.reference.begin(cut, blocks);
+        self.reference.take_own();
+        self.epochs.push(Epoch {
+            time: cut.time,
+            units: cut.units() as u64,
+            incarnation: cut.incarnation,
+            accounts: self.model.accounts().len() as u64,
+            ids: self.model.ids().len() as u64,
+            digest: match self.epochs.last() {
+                Some(last) if cut.blocks.is_empty() => last.digest,
+                _ => whole_digest(self.reference.ledger.digest(), self.newest),
+            },
+        });
+        Ok(())
+    }
+
+    fn execute_request(&mut self, cut: &Cut, first: u16, command: Command, body: &[u8]) -> Vec<(u32, u32)> {
+        let mut refusals = Vec::new();
+        let mut touched = BTreeSet::new();
+        if command == Command::CreateAccounts {
+            let accounts: Vec<Account> = bytemuck::pod_collect_to_vec(body);
+            let codes = self.model.create_accounts(cut.time + u64::from(first), &accounts);
+            let refused = (0..).zip(codes).filter_map(|(i, code)| Some((i, code?.number())));
+            refusals.extend(refused);
+            touched.extend(accounts.iter().map(|account| account.id));
+        } else {
+            let transfers: Vec<Transfer> = bytemuck::pod_collect_to_vec(body);
+            for (i, transfer) in (0..).zip(&transfers) {
+                let index = first + i as u16;
+                if let Some(code) = self.execute_transfer(cut, index, transfer) {
+                    refusals.push((i, code));
+                } else {
+                    touched.extend([transfer.debit_account_id, transfer.credit_account_id]);
+                }
+            }
+        }
+        for id in touched {
+            let Some(account) = self.model.accounts().get(&id) else { continue };
+            let history = self.accounts.entry(id).or_default();
+            match history.last_mut() {
+                Some((epoch, last)) if *epoch == cut.epoch => *last = *account,
+                _ => history.push((cut.epoch, *account)),
+            }
+        }
+        refusals
+    }
+
+    fn execute_transfer(&mut self, cut: &Cut, index: u16, transfer: &Transfer) -> Option<u32> {
+        let known = self.model.ids().contains_key(&transfer.id);
+        let code = self.model.create_transfers(cut.time + u64::from(index), &[*transfer])[0];
+        if !known && self.model.ids().contains_key(&transfer.id) {
+            let created = self.model.transfer(transfer.id).copied();
+            self.ids.insert(transfer.id, (Position::new(cut.epoch, index), created.is_some()));
+            self.transfers.extend(created.map(|created| (transfer.id, (cut.epoch, created))));
+        }
+        code.map(|code| code.number())
+    }
+
+    /// Digest of the whole state, without the newest epoch's number.
+    pub(crate) fn digest(&self) -> u128 {
+        self.reference.ledger.digest()
+    }
+
+    /// The newest epoch that has a record with a timestamp not above this one.
+    pub(crate) fn epoch_through(&self, timestamp: u64) -> u64 {
+        // Units 0 and 1 are headers.
+        let after = self.epochs.partition_point(|epoch| epoch.time + 2 <= timestamp);
+        self.with_blocks(after as u64)
+    }
+
+    /// The newest epoch with blocks up to this one.
+    pub(crate) fn with_blocks(&self, epoch: u64) -> u64 {
+        let newest = self.epochs[..epoch as usize].iter().rposition(|epoch| epoch.units > 0);
+        newest.map_or(0, |index| index as u64 + 1)
+    }
+
+    /// The account as it was after an epoch.
+    pub(crate) fn account(&self, id: u128, epoch: u64) -> Option<&Account> {
+        let history = self.accounts.get(&id)?;
+        let after = history.partition_point(|(changed, _)| *changed <= epoch);
+        Some(&history[after.checked_sub(1)?].1)
+    }
+
+    /// The transfer, if it was created by the end of an epoch.
+    pub(crate) fn transfer(&self, id: u128, epoch: u64) -> Option<&Transfer> {
+        self.transfers.get(&id).filter(|(created, _)| *created <= epoch).map(|(_, transfer)| transfer)
+    }
+}
+
+/// The epoch's blocks, if all of them are good.
+fn open_blocks(cut: &Cut, disk: &Disk) -> Option<Vec<OwnBlock>> {
+    cut.bases()
+        .map(|(base, entry)| {
+            let mut block = Block::with_size(entry.size());
+            let (file, at) = stream_place(entry.stream, entry.offset);
+            disk.read(file, at, block.memory_mut());
+            let place = Place {
+                cluster: IDENTITY.cluster,
+                incarnation: cut.incarnation,
+                epoch: cut.epoch,
+                stream: entry.stream,
+                offset: entry.offset,
+            };
+            block.open(entry, &place).ok()?;
+            Some(OwnBlock { base: base as u16, block })
+        })
+        .collect()
+}

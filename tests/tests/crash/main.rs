@@ -1,0 +1,5 @@
+//! Crashes: what was acknowledged survives kill -9, any number of shards reads what another number wrote, and damage
+//! of every kind is told apart from an unfinished write.
+
+mod kills;
+mod shards;
