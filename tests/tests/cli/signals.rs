@@ -35,7 +35,7 @@ fn a_signal_stops_the_server_and_what_is_under_way_is_answered() {
         book.open_accounts(&mut client, 20);
         let (choice, answers, enough) = (book.choice(), AtomicU64::new(0), random.u64(1..40));
         let sizes: Vec<Vec<usize>> =
-            (0..3).map(|_| (0..400).map(|_| batch_size(&mut random)).collect()).collect();
+            (0..3).map(|_| (0..100).map(|_| batch_size(&mut random)).collect()).collect();
         let mut told = Vec::new();
         std::thread::scope(|scope| {
             let clients: Vec<_> = sizes
