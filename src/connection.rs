@@ -160,6 +160,11 @@ impl Connection {
             || self.unsent.borrow().len() > UNSENT_MAX
     }
 
+    /// Whether its client has answers to take.
+    pub fn has_unsent(&self) -> bool {
+        !self.unsent.borrow().is_empty()
+    }
+
     /// Whether everything it is owed was handed to the socket.
     pub fn is_quiet(&self) -> bool {
         self.under_way.get() == 0 && self.unsent.borrow().is_empty()
@@ -340,7 +345,9 @@ impl Connection {
 /// Most bytes of the answer to a look-up; other answers are small.
 fn answer_size_max(command: Command, body: &[u8]) -> usize {
     match command {
-        Command::LookupAccounts | Command::LookupTransfers => HEADER_SIZE + body.len() / ID_SIZE * RECORD_SIZE,
+        Command::LookupAccounts | Command::LookupTransfers => {
+            HEADER_SIZE + body.len() / ID_SIZE * RECORD_SIZE
+        }
         _ => 0,
     }
 }

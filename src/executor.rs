@@ -378,7 +378,7 @@ impl Core {
         for connection in self.open_connections() {
             if connection.is_quiet() {
                 connection.close(Closed::Stopping);
-            } else if now_ns > since + FAREWELL_NS {
+            } else if now_ns > since + FAREWELL_NS && connection.has_unsent() {
                 connection.close(Closed::Stalled);
             }
         }
