@@ -281,7 +281,7 @@ impl Core {
                 Output::PrepareCuts { first, last } => wish(ends, Wish { stream: None, first, last }),
                 Output::Recovered { end, dropped } => self.shared.recovered(&end, dropped.as_ref()),
                 Output::Serving { incarnation } => self.shared.serving(self.number, incarnation),
-                Output::Damaged(hole) => self.shared.fail(crate::failure::Failure::damaged(hole.to_string())),
+                Output::Damaged(hole) => self.shared.fail(crate::failure::Failure::log(&hole)),
                 Output::ClockIsAway { ahead_ns } => self.shared.clock_is_away(ahead_ns),
                 Output::DamageFound(what) => tracing::error!("damage in the log: {what}"),
                 output => {

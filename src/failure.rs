@@ -1,5 +1,6 @@
 //! How a command ends when it can't do what it was asked: a message that names cause and fix, and an exit code.
 
+use auriga_shards::log::recover::Hole;
 use std::fmt;
 
 /// Why a command failed; the number is the process's exit code.
@@ -38,6 +39,12 @@ impl Failure {
     /// The data is damaged.
     pub fn damaged(message: impl Into<String>) -> Self {
         Self { kind: Kind::Damaged, message: message.into() }
+    }
+
+    /// The log can't be replayed.
+    pub fn log(hole: &Hole) -> Self {
+        let kind = if hole.newer { Kind::Environment } else { Kind::Damaged };
+        Self { kind, message: hole.to_string() }
     }
 
     /// The machine does not allow it.

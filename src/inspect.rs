@@ -107,7 +107,7 @@ fn read_cuts(directory: &Directory, files: &[LogFile], report: &mut Report) -> O
         }
     }
     report.incarnation = recovery.end().incarnation;
-    recovery.finish(None).map(|_| ()).map_err(|hole| Failure::damaged(hole.to_string()))
+    recovery.finish(None).map(|_| ()).map_err(|hole| Failure::log(&hole))
 }
 
 /// Replays the log in one shard; reads are made at once, writes never.
@@ -142,7 +142,7 @@ fn replay(directory: &Directory) -> Outcome<State> {
                     let failure = read.err().map(|e| Damage(e.to_string()).0);
                     shard.step(clock::now(), Input::BlockRead { epoch, entry, block, failure }, &mut out);
                 }
-                Output::Damaged(hole) => return Err(Failure::damaged(hole.to_string())),
+                Output::Damaged(hole) => return Err(Failure::log(&hole)),
                 Output::Recovered { end: found, dropped } => {
                     let dropped =
                         dropped.map(|d| format!("epoch {} would be dropped: {}", d.epoch, d.damage));

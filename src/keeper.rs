@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Bytes of zeros written at once.
 const ZEROS: usize = 1 << 20;
 /// Bytes that stay free on the disk: for the lock file, histogram logs, and the operator.
-const DISK_RESERVE: u64 = 64 << 20;
+pub const DISK_RESERVE: u64 = 64 << 20;
 
 /// A shard's wish: these segments of a stream, or of the cut log.
 #[derive(Clone, Copy, Debug)]

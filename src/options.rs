@@ -16,6 +16,9 @@ pub struct StartArguments {
     /// The data directory, made by `auriga format`
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// The cluster that the directory must belong to [default: whichever it was formatted for]
+    #[arg(long, value_name = "N")]
+    pub cluster: Option<u64>,
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7400")]
     pub listen: SocketAddr,
@@ -59,6 +62,8 @@ pub struct StartArguments {
 pub struct Options {
     /// The data directory.
     pub data: PathBuf,
+    /// The cluster that the directory must belong to.
+    pub cluster: Option<u64>,
     /// Where to listen.
     pub listen: SocketAddr,
     /// Which CPUs run shards.
@@ -91,8 +96,7 @@ impl Options {
                 asked.requests_max
             )));
         }
-        let cuts = LogFile::Cuts { segment: 0 }.size();
-        let least = 2 * cuts + shards * LogFile::Stream { stream: 0, segment: 0 }.size();
+        let least = least_log_size(shards);
         if asked.log_max < least {
             return Err(Failure::usage(format!(
                 "--log-max {}: expected {least} or more, two files of cuts and one of blocks for each of {shards} shards",
@@ -108,6 +112,7 @@ impl Options {
         }
         Ok(Self {
             data: asked.data,
+            cluster: asked.cluster,
             listen: asked.listen,
             topology,
             limits: Limits { accounts_max: asked.accounts_max, ids_max: asked.ids_max },
@@ -135,6 +140,11 @@ impl Options {
     pub fn histogram_log(&self) -> PathBuf {
         self.histogram_log.clone().unwrap_or_else(|| self.data.join("histograms.hlog"))
     }
+}
+
+/// Bytes of the files without which a server can't take a request: two of cuts and one of blocks for each shard.
+pub fn least_log_size(shards: u64) -> u64 {
+    2 * LogFile::Cuts { segment: 0 }.size() + shards * LogFile::Stream { stream: 0, segment: 0 }.size()
 }
 
 fn choose_topology(asked: &StartArguments) -> Outcome<Topology> {

@@ -2,14 +2,14 @@
 //! executor for each shard, serve, stop.
 
 use crate::connection::Closed;
-use crate::directory::Directory;
+use crate::directory::{self, Directory};
 use crate::doorbell::Doorbell;
 use crate::executor::{Core, Ends};
 use crate::failure::{Failure, Outcome};
 use crate::gate::{self, Door};
-use crate::keeper::{Client, Keeper, Usage};
+use crate::keeper::{self, Client, Keeper, Usage};
 use crate::metrics;
-use crate::options::Options;
+use crate::options::{Options, least_log_size};
 use crate::runtime;
 use crate::storage::Storage;
 use auriga_numa_topology::{MemoryBinding, Topology};
@@ -188,7 +188,11 @@ impl Shared {
 /// Runs a server until it is told to stop.
 pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> {
     let directory = Arc::new(Directory::open(&options.data)?);
+    check_cluster(&options, &directory)?;
     let files = directory.log_files()?;
+    if files.is_empty() {
+        check_space(&options)?;
+    }
     let listener = listen(&options)?;
     raise_file_limit();
     let bell = || {
@@ -262,6 +266,31 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         Some(failure) => Err(failure.clone()),
         None => Ok(()),
     }
+}
+
+fn check_cluster(options: &Options, directory: &Directory) -> Outcome<()> {
+    let found = directory.identity.cluster;
+    match options.cluster {
+        Some(expected) if expected != found => Err(Failure::environment(format!(
+            "{} belongs to cluster {found}, expected cluster {expected} (--cluster): name the right directory",
+            options.data.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A first start makes its files before it serves; later ones may be refused batches when the disk is full.
+fn check_space(options: &Options) -> Outcome<()> {
+    let needed = least_log_size(options.shards() as u64) + keeper::DISK_RESERVE;
+    let free =
+        directory::free_bytes(&options.data).map_err(|e| directory::cannot("look at", &options.data, &e))?;
+    if free < needed {
+        return Err(Failure::environment(format!(
+            "the disk of {} has {free} bytes left, {needed} are needed to begin a log: free space, or name a directory elsewhere",
+            options.data.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Starts the executor of one shard; everything of the shard is made on its own thread, so that its memory is local.

@@ -50,9 +50,9 @@ pub const REPLAY_AHEAD: u64 = 16;
 /// Resource: bytes of a chunk. A few hundred messages make the cost of a ring hop small beside the messages' own.
 pub const CHUNK_SIZE: usize = 16 << 10;
 
-/// Resource: cut slots that stay free for what was accepted when the disk or the log is full: every open block of the
-/// epochs ahead, their seal and a restart's opening cut.
-pub const CUT_SLOTS_RESERVE: u64 = 64;
+/// Resource: cut slots that stay free for what was accepted when the disk or the log is full: every full block of every
+/// shard, eight an epoch, then a seal and a restart's opening cut.
+pub const CUT_SLOTS_RESERVE: u64 = 160;
 
 /// Resource: look-ups that a shard has under way for its connections; more wait at the socket. Each may hold an answer
 /// of 1 MiB.

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-const SEEDS_DEFAULT: u64 = 2_000;
+const SEEDS_DEFAULT: u64 = 3_000;
 const THREADS: usize = 2;
 /// From so many seeds on, whatever can occur must have occurred.
 const SEEDS_FOR_ALL: u64 = 1_000;

@@ -40,11 +40,16 @@ pub struct Hole {
     pub damage: Damage,
     /// Through which epoch a later cut says that all was durable.
     pub proven: u64,
+    /// It isn't damage: a newer binary wrote the epoch.
+    pub newer: bool,
 }
 
 impl fmt::Display for Hole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { epoch, file, offset, damage, proven } = self;
+        let Self { epoch, file, offset, damage, proven, newer } = self;
+        if *newer {
+            return write!(f, "epoch {epoch}, {file} at byte {offset}: {damage}. Nothing was changed");
+        }
         write!(
             f,
             "the log is damaged: epoch {epoch}, {file} at byte {offset}: {damage}. A later cut proves that epochs \
@@ -73,12 +78,14 @@ pub struct Recovery {
     stopped: Option<(File, u64, u64, Damage)>,
     /// Highest `committed_through` of any good cut.
     proven: u64,
+    /// First epoch that a newer binary wrote.
+    newer: Option<u64>,
 }
 
 impl Recovery {
     /// A recovery of an empty or full directory.
     pub fn new(identity: Identity) -> Self {
-        Self { identity, end: LogEnd::default(), stopped: None, proven: 0 }
+        Self { identity, end: LogEnd::default(), stopped: None, proven: 0, newer: None }
     }
 
     /// Where the log ends, as far as its cuts were read.
@@ -95,6 +102,7 @@ impl Recovery {
         if let Some(newer) = Cut::newer_version(sector) {
             // A good epoch that this binary can't read is no end of the log.
             self.proven = self.proven.max(epoch);
+            self.newer = self.newer.or(Some(epoch));
             self.stop(epoch, || Damage(newer));
             return None;
         }
@@ -146,19 +154,20 @@ impl Recovery {
         &self,
         block: Option<(BlockDamage, LogEnd)>,
     ) -> Result<(LogEnd, Option<Dropped>), Box<Hole>> {
-        let (end, hole) = match block {
+        let (end, newer, hole) = match block {
             Some((block, before)) => {
                 let (file, offset) = stream_place(block.stream, block.offset);
-                (before, Some((file, offset, block.epoch, block.damage)))
+                (before, None, Some((file, offset, block.epoch, block.damage)))
             }
-            None => (self.end, self.stopped.clone()),
+            None => (self.end, self.newer, self.stopped.clone()),
         };
         let end = LogEnd { incarnation: self.end.incarnation, ..end };
         let Some((file, offset, epoch, damage)) = hole else {
             return Ok((end, None));
         };
         if epoch <= self.proven {
-            return Err(Box::new(Hole { epoch, file, offset, damage, proven: self.proven }));
+            let newer = newer == Some(epoch);
+            return Err(Box::new(Hole { epoch, file, offset, damage, proven: self.proven, newer }));
         }
         let empty = damage.0 == "the slot is empty";
         Ok((end, (!empty).then_some(Dropped { epoch, damage })))

@@ -19,7 +19,7 @@ pub struct Status {
     pub shards: u32,
     /// Time since the start of the process, nanoseconds.
     pub uptime_ns: u64,
-    /// Newest epoch whose effects this answer includes, all incarnations.
+    /// Newest epoch with requests whose effects this answer includes, all incarnations; 0 if there is none.
     pub epoch: u64,
     /// Time of that epoch, nanoseconds.
     pub time_ns: u64,

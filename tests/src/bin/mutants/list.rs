@@ -408,7 +408,7 @@ pub const MUTATIONS: &[Mutation] = &[
         "job.seen = if runs { desk.newest } else { (plan.number, plan.time) };",
     ),
     mutation(
-        Lives(300),
+        Lives(3_000),
         FETCH,
         "lives: a transfer is read from the log without its check",
         "if check_of(transfer.id, content_hash(&transfer)) != item.check {",
