@@ -42,7 +42,7 @@ struct FormatArguments {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// The cluster's number [default: random]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=directory::CLUSTER_MAX))]
     cluster: Option<u64>,
     /// Which transfer ids it takes
     #[arg(long, value_enum, default_value = "time")]
@@ -111,7 +111,7 @@ pub(crate) fn main() -> i32 {
 fn run(command: Command) -> Outcome<i32> {
     match command {
         Command::Format(asked) => {
-            let cluster = asked.cluster.unwrap_or_else(server::random_number);
+            let cluster = asked.cluster.unwrap_or_else(|| server::random_number() & directory::CLUSTER_MAX);
             let id_mode = match asked.ids {
                 Ids::Time => IdMode::Time,
                 Ids::Any => IdMode::Any,

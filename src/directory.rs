@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// The version of the directory's layout.
 pub const FORMAT: u32 = 1;
+/// The highest cluster number: what an integer of a TOML file can be.
+pub const CLUSTER_MAX: u64 = i64::MAX as u64;
 const IDENTITY_FILE: &str = "auriga.toml";
 const LOCK_FILE: &str = "lock";
 
@@ -114,6 +116,14 @@ impl Directory {
                 next_cuts += 1;
             }
         }
+        // Streams get files only when the cut log holds an opening cut.
+        if next_cuts == 0 && !files.is_empty() {
+            let missing = self.file(LogFile::Cuts { segment: 0 });
+            return Err(Failure::damaged(format!(
+                "{}: missing, although streams are there. Restore it from a copy of this directory",
+                missing.display()
+            )));
+        }
         Ok(files)
     }
 
@@ -128,6 +138,9 @@ impl Directory {
             return Err(Failure::damaged(message));
         }
         opened.read_exact(&mut sector).map_err(|e| cannot("read", &path, &e))?;
+        if let Some(newer) = LogFile::newer_version(&sector) {
+            return Err(Failure::environment(format!("{}: {newer}", path.display())));
+        }
         file.check_header(&self.identity, &sector)
             .map_err(|damage| Failure::damaged(format!("{}: {damage}", path.display())))
     }
