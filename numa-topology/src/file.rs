@@ -160,8 +160,8 @@ fn key_of(text: &str, message: &str, span: &Range<usize>) -> Option<String> {
     }
     let before = text.get(..span.start)?;
     let name = before.rsplit_once('=')?.0.trim_end();
-    let start = name.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
-    Some(name[start..].to_owned()).filter(|key| !key.is_empty())
+    let key = name.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
+    Some(key.to_owned()).filter(|key| !key.is_empty())
 }
 
 /// What a key must look like.

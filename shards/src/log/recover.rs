@@ -5,6 +5,7 @@
 //! 3. What lies behind the end tells what the end means. One flush is in flight at a time, so a good later cut whose
 //!    `committed_through` reaches the hole proves that the epoch was durable once: damage, the start is refused.
 //!    Otherwise the hole was being written when the power went: it is dropped, and said.
+//!    A good cut that continues another one than the slot before it holds proves the same of that slot.
 //! 4. The opening cut of the new incarnation then takes the hole's slot, so that what was dropped stays dropped.
 
 use super::cut::Cut;
@@ -119,6 +120,11 @@ impl Recovery {
         if self.stopped.is_some() {
             return None;
         }
+        if cut.epoch == epoch && cut.committed_through == self.end.epoch && cut.previous != self.end.checksum
+        {
+            self.stop_at_the_cut_before(&cut);
+            return None;
+        }
         if let Err(damage) = self.continues(epoch, incarnation, &cut) {
             self.stop(epoch, || damage);
             return None;
@@ -127,6 +133,19 @@ impl Recovery {
         self.end.checksum = checksum;
         self.end.time_end = cut.time + cut.units() as u64 + 1;
         Some(cut)
+    }
+
+    /// 1. An epoch was being written when the power went; a start dropped it and put its opening cut into the slot.
+    /// 2. The drive brings the dropped cut back into the slot. It continues the log as it did when it was written.
+    /// 3. The cut behind it names the opening cut and says that all before was durable: so it is the slot before that is
+    ///    damaged, and not this cut that was never finished.
+    fn stop_at_the_cut_before(&mut self, cut: &Cut) {
+        let (found, expected) = (self.end.checksum, cut.previous);
+        self.stop(self.end.epoch.max(1), || {
+            Damage(format!(
+                "the next cut continues another one: checksum {found:032x}, expected {expected:032x}"
+            ))
+        });
     }
 
     fn continues(&self, epoch: u64, incarnation: u64, cut: &Cut) -> Result<(), Damage> {

@@ -64,22 +64,24 @@ impl File {
         sector
     }
 
+    /// Which newer version than this binary's wrote the first sector of a file, if one did.
+    pub fn newer_version(sector: &[u8]) -> Option<String> {
+        let header: SegmentHeader = bytemuck::pod_read_unaligned(&sector[..HEADER_SIZE]);
+        let found = header.version;
+        let newer = header.magic == MAGIC && checksum(sector) == header.checksum && found > VERSION;
+        newer.then(|| {
+            format!(
+                "segment format version: found {found}, this binary reads up to {VERSION}: start the newer one that wrote it"
+            )
+        })
+    }
+
     /// Checks the first sector of the file.
     pub fn check_header(self, identity: &Identity, sector: &[u8]) -> Result<(), Damage> {
         let (kind, stream, segment) = self.numbers();
         let header: SegmentHeader = bytemuck::pod_read_unaligned(&sector[..HEADER_SIZE]);
         expect("segment magic", header.magic, MAGIC)?;
-        if header.version > VERSION {
-            let (found, version) = (header.version, VERSION);
-            return Err(Damage(format!(
-                "segment format version: found {found}, this binary reads up to {version}: start the newer one that wrote it"
-            )));
-        }
-        expect(
-            "checksum of the segment's header",
-            xxhash_rust::xxh3::xxh3_128(&sector[16..SECTOR_SIZE]),
-            header.checksum,
-        )?;
+        expect("checksum of the segment's header", checksum(sector), header.checksum)?;
         expect("segment format version", header.version, VERSION)?;
         expect("cluster of the segment", header.cluster, identity.cluster)?;
         expect("id mode of the segment", header.id_mode, identity.id_mode as u8)?;
@@ -89,6 +91,10 @@ impl File {
             (kind, stream, segment),
         )
     }
+}
+
+fn checksum(sector: &[u8]) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(&sector[16..SECTOR_SIZE])
 }
 
 /// Where the cut of an epoch (from 1) lies.

@@ -1,5 +1,8 @@
 //! Crashes: what was acknowledged survives kill -9, any number of shards reads what another number wrote, and damage
 //! of every kind is told apart from an unfinished write.
 
+mod damage;
+mod dropped;
 mod kills;
+mod log_files;
 mod shards;

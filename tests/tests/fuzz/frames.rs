@@ -2,7 +2,7 @@
 
 use super::{Flips, damage, iterations};
 use auriga_wire::frame::{Command, HEADER_SIZE, Header, seal};
-use auriga_wire::reply::Reply;
+use auriga_wire::reply::{Reply, ReplyReader};
 use auriga_wire::{AlignedBuffer, Frame, Transfer};
 
 /// The bytes in memory that is aligned as a receive buffer is.
@@ -63,5 +63,45 @@ fn a_damaged_request_is_refused() {
         if damage(&mut bytes, flips) {
             assert!(Frame::check(&aligned(&bytes)).is_err(), "damage was not noticed");
         }
+    });
+}
+
+/// Replies cut into pieces, with damage in between: the client's reader gives whole frames or an error, and never more
+/// bytes than came.
+#[test]
+fn a_stream_of_replies_in_pieces() {
+    let good: Vec<u8> = (1..=4u64)
+        .flat_map(|number| {
+            let body = vec![0; 32 * number as usize];
+            let asked = Header::request(Command::CreateTransfers, number, 128);
+            request(Header::reply(&asked, 1_110, 0, 7, body.len()), &body)
+        })
+        .collect();
+    let input = bolero::check!().with_iterations(iterations()).with_type::<(Vec<u16>, Flips)>();
+    input.for_each(|(pieces, flips)| {
+        let mut stream = good.clone();
+        let damaged = damage(&mut stream, flips);
+        let (mut reader, mut given, mut frames) = (ReplyReader::default(), 0usize, 0);
+        for piece in pieces.iter().map(|piece| usize::from(*piece) % 400).chain([usize::MAX]) {
+            let mut rest = &stream[given..stream.len().min(given.saturating_add(piece))];
+            while !rest.is_empty() {
+                let space = reader.space();
+                let count = space.len().min(rest.len());
+                space[..count].copy_from_slice(&rest[..count]);
+                reader.filled(count);
+                given += count;
+                rest = &rest[count..];
+            }
+            loop {
+                match reader.next_frame() {
+                    Ok(Some(frame)) => {
+                        frames += usize::from(Reply::decode(frame).is_ok());
+                    }
+                    Ok(None) => break,
+                    Err(_) => return assert!(damaged, "good frames are read"),
+                }
+            }
+        }
+        assert!(frames <= 4 && (damaged || frames == 4), "{frames} good frames of 4");
     });
 }

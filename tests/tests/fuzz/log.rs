@@ -165,3 +165,21 @@ fn recovery_of_a_damaged_chain() {
         }
     });
 }
+
+/// Any bytes where any good cut may point to.
+#[test]
+fn a_block_of_any_bytes() {
+    let input = bolero::check!().with_iterations(iterations() / 10).with_type::<(u16, u128, bool, Vec<u8>)>();
+    input.for_each(|(units, checksum, magic, bytes)| {
+        let units = u32::from(*units) % 8_191 + 2;
+        let entry = BlockEntry::new(PLACE.stream, units, PLACE.offset, *checksum);
+        let mut block = Block::with_size(entry.size());
+        let memory = block.memory_mut();
+        let size = bytes.len().min(memory.len());
+        memory[..size].copy_from_slice(&bytes[..size]);
+        if *magic {
+            memory[16..20].copy_from_slice(b"AUBK");
+        }
+        assert!(block.open(&entry, &PLACE).is_err(), "random bytes are no block");
+    });
+}

@@ -1,4 +1,4 @@
-//! Random and damaged bytes for every parser of outside bytes that the engine has: frames, and the log.
+//! Random and damaged bytes for every parser of outside bytes that the engine has: frames, the log, topology files.
 //!
 //! Each target runs a fixed number of random inputs; `FUZZ_ITERATIONS` sets another one. A failure prints the seed, which
 //! `BOLERO_RANDOM_SEED` takes. `cargo bolero test -p auriga-tests NAME` runs a target with a coverage-guided engine.
@@ -6,6 +6,7 @@
 
 mod frames;
 mod log;
+mod topology;
 
 /// Inputs that a target tries.
 fn iterations() -> usize {
