@@ -6,6 +6,7 @@
 
 use crate::executor::{Admission, Core};
 use crate::runtime::{self, Ready};
+use crate::socket;
 use auriga_shards::arrival::ConnectionId;
 use auriga_wire::frame::{Command, FRAME_SIZE_MAX, HEADER_SIZE, Header, ID_SIZE};
 use auriga_wire::record::RECORD_SIZE;
@@ -168,6 +169,12 @@ impl Connection {
     /// Whether everything it is owed was handed to the socket.
     pub fn is_quiet(&self) -> bool {
         self.under_way.get() == 0 && self.unsent.borrow().is_empty()
+    }
+
+    /// Whether its client's machine has everything it is owed. A socket that is closed with bytes unread resets the
+    /// connection, and what is still on its way then is lost.
+    pub fn is_settled(&self) -> bool {
+        self.is_quiet() && socket::unacknowledged(self.socket.get()) == 0
     }
 
     /// Sends a reply, or as much of it as the socket takes; the rest follows.

@@ -376,9 +376,9 @@ impl Core {
         self.stopping_since.set(Some(since));
         self.room.notify();
         for connection in self.open_connections() {
-            if connection.is_quiet() {
+            if connection.is_settled() {
                 connection.close(Closed::Stopping);
-            } else if now_ns > since + FAREWELL_NS && connection.has_unsent() {
+            } else if now_ns > since + FAREWELL_NS && (connection.is_quiet() || connection.has_unsent()) {
                 connection.close(Closed::Stalled);
             }
         }

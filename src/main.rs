@@ -15,6 +15,7 @@ mod metrics;
 mod options;
 mod runtime;
 mod server;
+mod socket;
 mod status;
 mod storage;
 mod topology;
