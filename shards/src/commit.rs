@@ -40,6 +40,8 @@ pub struct Coming {
     pub times: (u64, u64),
     committed: bool,
     damage: Option<BlockDamage>,
+    /// Memory for what execution is given.
+    own: Vec<OwnBlock>,
 }
 
 /// The log side of one shard.
@@ -56,8 +58,16 @@ pub struct Commits {
     segment_asked: Option<u32>,
     sealed: Option<Sealed>,
     coming: VecDeque<Coming>,
-    /// Memory of executed cuts' block lists.
-    spare: Vec<Vec<BlockEntry>>,
+    /// Memory of executed epochs.
+    spare: Vec<Lists>,
+}
+
+/// The lists of one epoch, empty: memory that the next one takes.
+#[derive(Debug, Default)]
+struct Lists {
+    entries: Vec<BlockEntry>,
+    blocks: Vec<Option<Block>>,
+    own: Vec<OwnBlock>,
 }
 
 impl Commits {
@@ -134,17 +144,11 @@ impl Commits {
 
     /// An epoch is announced. In a replay its blocks are read now.
     pub fn announce(&mut self, image: &CutImage, replay: bool, out: &mut Outputs) {
-        let memory = self.spare.pop().unwrap_or_default();
+        let Lists { entries, blocks, own } = self.spare.pop().unwrap_or_default();
         let (cut, _) =
-            Cut::decode_into(&self.identity, image.bytes(), memory).expect("only good cuts are announced");
-        let mut coming = Coming {
-            blocks: Vec::new(),
-            batches: Vec::new(),
-            times: (0, 0),
-            committed: false,
-            damage: None,
-            cut,
-        };
+            Cut::decode_into(&self.identity, image.bytes(), entries).expect("only good cuts are announced");
+        let mut coming =
+            Coming { cut, blocks, batches: Vec::new(), times: (0, 0), committed: false, damage: None, own };
         if replay {
             for (entry, block) in own_entries(&coming.cut, &self.placement, self.shard).enumerate() {
                 coming.blocks.push(None);
@@ -214,11 +218,11 @@ impl Commits {
         let mut coming = self.coming.pop_front()?;
         let (placement, shard) = (&self.placement, self.shard);
         let bases = coming.cut.bases().filter(|(_, b)| placement.stream_owner(StreamId(b.stream)) == shard);
-        let own = bases
-            .map(|(base, _)| base as u16)
-            .zip(coming.blocks.drain(..))
-            .map(|(base, block)| OwnBlock { base, block: block.expect("committed means read") })
-            .collect();
+        let mut own = std::mem::take(&mut coming.own);
+        own.extend(bases.zip(coming.blocks.drain(..)).map(|((base, _), block)| OwnBlock {
+            base: base as u16,
+            block: block.expect("committed means read"),
+        }));
         Some((coming, own))
     }
 
@@ -227,9 +231,10 @@ impl Commits {
         self.sealed.is_none() && self.coming.is_empty()
     }
 
-    /// Done with an epoch's cut.
-    pub fn done(&mut self, cut: Cut) {
-        self.spare.push(cut.blocks);
+    /// Done with an epoch: takes its lists back, emptied.
+    pub fn done(&mut self, coming: Coming, own: Vec<OwnBlock>) {
+        debug_assert!(coming.blocks.is_empty() && own.is_empty(), "the blocks are somewhere else");
+        self.spare.push(Lists { entries: coming.cut.blocks, blocks: coming.blocks, own });
     }
 }
 

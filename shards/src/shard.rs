@@ -375,19 +375,20 @@ impl Shard {
 
     fn finish_epoch(&mut self, clock: Clock, out: &mut Outputs) {
         let mut coming = self.running.take().expect("looked at by the caller");
-        let own = self.execution.take_own();
+        let mut own = self.execution.take_own();
         let epoch = coming.cut.epoch;
         if !coming.cut.blocks.is_empty() {
             self.newest = (epoch, coming.cut.time);
         }
         if coming.cut.incarnation == self.incarnation {
-            for OwnBlock { base, block } in own {
+            for OwnBlock { base, block } in own.drain(..) {
                 self.reply(clock, &coming, base, &block, out);
                 self.arrivals.give_back(Filled { block, batches: std::mem::take(&mut coming.batches) });
             }
             self.make_room(out);
         }
-        self.commits.done(coming.cut);
+        own.clear();
+        self.commits.done(coming, own);
         let (accounts, ids) =
             (self.execution.ledger.accounts.len() as u64, self.execution.ledger.ids.len() as u64);
         self.tell_pacer(clock, Pace::Executed { epoch, accounts, ids }, out);
