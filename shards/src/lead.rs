@@ -15,6 +15,8 @@ use std::collections::VecDeque;
 const CLOCK_AHEAD_MAX_NS: i128 = 90 * 86_400 * 1_000_000_000;
 /// Furthest that it may be behind: an epoch's time runs a little ahead under load, and clocks are stepped back a little.
 const CLOCK_BEHIND_MAX_NS: i128 = 60 * 1_000_000_000;
+/// Empty cuts that a start writes before it takes requests: the second proves the first.
+const OPENING_CUTS: u8 = 2;
 
 #[derive(Debug)]
 enum Stage {
@@ -27,8 +29,8 @@ enum Stage {
 pub struct Lead {
     identity: Identity,
     stage: Stage,
-    /// The opening cut of this start is not durable yet.
-    opening: bool,
+    /// Opening cuts of this start that are not durable yet.
+    opening: u8,
     accept_clock: bool,
     acts: VecDeque<Act>,
     /// Memory for cuts that are written.
@@ -44,7 +46,7 @@ impl Lead {
         Self {
             identity,
             stage: Stage::Replaying(Box::new(Replay::new(identity, placement))),
-            opening: true,
+            opening: OPENING_CUTS,
             accept_clock,
             acts: VecDeque::with_capacity(256),
             sector: Some(CutSector::new()),
@@ -57,7 +59,7 @@ impl Lead {
     /// Whether no flush is in flight and the last commit is sealed.
     pub fn is_idle(&self) -> bool {
         match &self.stage {
-            Stage::Pacing(pacer) => !self.opening && pacer.is_idle(),
+            Stage::Pacing(pacer) => self.opening == 0 && pacer.is_idle(),
             Stage::Replaying(_) => true,
         }
     }
@@ -120,9 +122,16 @@ impl Lead {
         self.sector = Some(sector);
         let Stage::Pacing(pacer) = &mut self.stage else { unreachable!("no cut is written during a replay") };
         pacer.cut_is_durable(clock, &mut self.acts);
-        if self.opening {
-            self.opening = false;
-            self.acts.push_back(Act::TellAll(Pace::Serve { incarnation: pacer.incarnation() }));
+        match self.opening {
+            0 => {}
+            1 => {
+                self.opening = 0;
+                self.acts.push_back(Act::TellAll(Pace::Serve { incarnation: pacer.incarnation() }));
+            }
+            _ => {
+                self.opening -= 1;
+                pacer.open(clock, &mut self.acts);
+            }
         }
     }
 
@@ -131,7 +140,7 @@ impl Lead {
         match &mut self.stage {
             Stage::Pacing(pacer) => {
                 pacer.prepared(through);
-                if self.opening {
+                if self.opening > 0 {
                     pacer.open(clock, &mut self.acts);
                 } else {
                     pacer.tick(clock, &mut self.acts);

@@ -51,7 +51,7 @@ pub const REPLAY_AHEAD: u64 = 16;
 pub const CHUNK_SIZE: usize = 16 << 10;
 
 /// Resource: cut slots that stay free for what was accepted when the disk or the log is full: every full block of every
-/// shard, eight an epoch, then a seal and a restart's opening cut.
+/// shard, eight an epoch, then a seal and the opening cuts of a few restarts.
 pub const CUT_SLOTS_RESERVE: u64 = 160;
 
 /// Resource: look-ups that a shard has under way for its connections; more wait at the socket. Each may hold an answer

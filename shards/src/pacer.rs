@@ -60,7 +60,7 @@ pub enum Pace {
     },
     /// To a shard, in a replay: forget what was announced and not committed.
     Discard,
-    /// To a shard: the log is replayed, this incarnation's opening cut is durable, requests may come.
+    /// To a shard: the log is replayed, this incarnation's opening cuts are durable, requests may come.
     Serve {
         /// This start's number.
         incarnation: u64,
@@ -206,7 +206,7 @@ impl Pacer {
         (self.slots_through + 1).saturating_sub(self.next)
     }
 
-    /// Writes the first cut of this incarnation: empty, so that whatever lay behind the log's end can never come back.
+    /// Writes an opening cut of this incarnation: empty, so that whatever lay behind the log's end can never come back.
     pub fn open(&mut self, clock: Clock, act: &mut VecDeque<Act>) {
         if self.flight.is_none() && self.slots_left() > 0 {
             self.close_empty(clock, act);

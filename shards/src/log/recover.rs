@@ -6,7 +6,8 @@
 //!    `committed_through` reaches the hole proves that the epoch was durable once: damage, the start is refused.
 //!    Otherwise the hole was being written when the power went: it is dropped, and said.
 //!    A good cut that continues another one than the slot before it holds proves the same of that slot.
-//! 4. The opening cut of the new incarnation then takes the hole's slot, so that what was dropped stays dropped.
+//! 4. The opening cut of the new incarnation then takes the hole's slot, so that what was dropped stays dropped. A second
+//!    one behind it, before the first request, shows if the drive ever brings the old cut back.
 
 use super::cut::Cut;
 use super::segment::{cut_place, stream_place};

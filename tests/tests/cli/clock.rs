@@ -1,6 +1,6 @@
 //! A clock that is far from the time of the log: refused, unless the operator says that it is right.
 //!
-//! The clock of the machine stays as it is; the log's last cut gets another time.
+//! The clock of the machine stays as it is; the log's cuts get another time.
 
 use auriga_shards::log::cut::{Cut, CutSector};
 use auriga_shards::log::segment::cut_place;
@@ -13,16 +13,19 @@ use std::path::Path;
 const IDENTITY: Identity = Identity { cluster: 7, id_mode: IdMode::Time };
 const DAY_NS: u64 = 86_400 * 1_000_000_000;
 
-/// Rewrites the opening cut of a directory that was started once.
-fn set_time(data: &Path, change: impl FnOnce(u64) -> u64) {
-    let (file, offset) = cut_place(1);
-    let file =
-        OpenOptions::new().read(true).write(true).open(data.join(file.to_string())).expect("the cut log");
-    let mut sector = CutSector::new();
-    file.read_exact_at(&mut sector.0, offset).expect("a cut");
-    let (cut, _) = Cut::decode(&IDENTITY, &sector.0).expect("a good cut");
-    Cut { time: change(cut.time), ..cut }.encode(&IDENTITY, &mut sector);
-    file.write_all_at(&sector.0, offset).expect("written");
+/// Rewrites the two opening cuts of a directory that was started once.
+fn set_time(data: &Path, change: impl Fn(u64) -> u64) {
+    let mut previous = 0;
+    for epoch in [1, 2] {
+        let (file, offset) = cut_place(epoch);
+        let path = data.join(file.to_string());
+        let file = OpenOptions::new().read(true).write(true).open(path).expect("the cut log");
+        let mut sector = CutSector::new();
+        file.read_exact_at(&mut sector.0, offset).expect("a cut");
+        let (cut, _) = Cut::decode(&IDENTITY, &sector.0).expect("a good cut");
+        previous = Cut { time: change(cut.time), previous, ..cut }.encode(&IDENTITY, &mut sector);
+        file.write_all_at(&sector.0, offset).expect("written");
+    }
 }
 
 #[test]

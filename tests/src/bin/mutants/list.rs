@@ -358,7 +358,7 @@ pub const MUTATIONS: &[Mutation] = &[
         "lives: a start takes requests without an opening cut",
         "                    pacer.open(clock, &mut self.acts);
 ",
-        "                    self.opening = false;
+        "                    self.opening = 0;
                     self.acts.push_back(Act::TellAll(Pace::Serve { incarnation: pacer.incarnation() }));
 ",
     ),
