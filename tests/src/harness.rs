@@ -4,7 +4,7 @@
 //! `cargo build --release -p auriga`. Every time bound here is there to notice a hang, never to synchronise.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,6 +21,17 @@ pub fn seed(test: &str) -> u64 {
     let seed = chosen.unwrap_or_else(|| fastrand::Rng::new().u64(..1 << 32));
     eprintln!("{test}: AURIGA_SEED={seed}");
     seed
+}
+
+/// Says that a test could not be run on this machine, or as this user: it is not counted as passed. `tests/run` names the file
+/// and lists what is in it at the end.
+pub fn not_run(test: &str, why: &str) {
+    let line = format!("{test}: {}\n", why.trim().replace('\n', " "));
+    eprint!("not run: {line}");
+    if let Some(file) = std::env::var_os("AURIGA_NOT_RUN") {
+        let file = fs::OpenOptions::new().create(true).append(true).open(file);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("AURIGA_NOT_RUN names a file");
+    }
 }
 
 /// The directory for data: on the disk that the workspace is on, because direct I/O needs a real file system.

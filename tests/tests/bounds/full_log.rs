@@ -2,7 +2,7 @@
 
 use crate::raw::{client, impatient_client};
 use auriga_tests::book::Book;
-use auriga_tests::harness::{Scratch, Server, Start, format, seed};
+use auriga_tests::harness::{Scratch, Server, Start, format, not_run, seed};
 use auriga_tests::load::{Pattern, Told, account, drive_many};
 use auriga_wire::{Error, FaultCode};
 use std::path::Path;
@@ -116,15 +116,14 @@ impl Drop for Disk<'_> {
     }
 }
 
-/// Needs root and loop devices. Without them it says so; the bound on the log, above, takes the same way through the
-/// server.
+/// Needs root and loop devices. The bound on the log, above, takes the same way through the server.
 #[test]
 fn a_full_disk_refuses_batches_and_goes_on_when_there_is_room() {
     let mut random = fastrand::Rng::with_seed(seed("full disk"));
     let scratch = Scratch::new("full-disk");
     let disk = match Disk::mount(&scratch, DISK + (512 << 20)) {
         Ok(disk) => disk,
-        Err(why) => return eprintln!("a full disk was not tried, only a full log: {why}"),
+        Err(why) => return not_run("a full disk, which needs root and loop devices", &why),
     };
     let ballast = vec![1; 512 << 20];
     std::fs::write(disk.folder.join("ballast"), ballast).expect("the ballast has room");

@@ -1,6 +1,6 @@
 //! What a machine may lack, and what surrounds the process: each named, with what to do, and exit code 4.
 
-use auriga_tests::harness::{Scratch, Start, format, run_auriga, text};
+use auriga_tests::harness::{Scratch, Start, format, not_run, run_auriga, text};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -67,17 +67,18 @@ fn listening_elsewhere_than_on_loopback_is_warned_of() {
     server.stop();
     let mut start = Start::new(&data);
     // In a network of its own, with nothing but loopback, the server is out of everybody's reach.
+    let Some(network) = own_network() else {
+        return not_run(
+            "a server on 0.0.0.0",
+            "this user can't give it a network of its own (unshare --net)",
+        );
+    };
     // SAFETY: unshare takes no pointer and is async-signal-safe.
     unsafe {
-        start.command().pre_exec(|| match libc::unshare(libc::CLONE_NEWNET) {
+        start.command().pre_exec(move || match libc::unshare(network) {
             0 => Ok(()),
             _ => Err(std::io::Error::last_os_error()),
         });
-    }
-    if !may_unshare() {
-        return eprintln!(
-            "not tried: a server on 0.0.0.0, because this user can't give it a network of its own"
-        );
     }
     let mut server = start.listen("0.0.0.0:0").spawn();
     server.wait_for("warning: listening on 0.0.0.0");
@@ -86,9 +87,17 @@ fn listening_elsewhere_than_on_loopback_is_warned_of() {
     server.stop();
 }
 
-fn may_unshare() -> bool {
-    let probe = std::process::Command::new("unshare").args(["--net", "true"]).status();
-    probe.is_ok_and(|status| status.success())
+/// The flags that give a process a network of its own: as root, or else as root of a user namespace; `None` if neither
+/// is allowed.
+fn own_network() -> Option<i32> {
+    let may = |options: &[&str]| {
+        let probe = std::process::Command::new("unshare").args(options).arg("true").output();
+        probe.is_ok_and(|output| output.status.success())
+    };
+    if may(&["--net"]) {
+        return Some(libc::CLONE_NEWNET);
+    }
+    may(&["--user", "--net"]).then_some(libc::CLONE_NEWUSER | libc::CLONE_NEWNET)
 }
 
 #[test]
@@ -99,7 +108,7 @@ fn a_file_system_without_direct_io() {
     let kind =
         std::process::Command::new("stat").args(["-f", "-c", "%T", "/dev/shm"]).output().expect("stat runs");
     if String::from_utf8_lossy(&kind.stdout).trim() != "tmpfs" {
-        return eprintln!("not tried: a data directory on tmpfs, because /dev/shm is none");
+        return not_run("a data directory on tmpfs", "/dev/shm is none");
     }
     let formatted = run_auriga(&["format", "--data", text(&data)]);
     let _ = std::fs::remove_dir_all(&data);
