@@ -1,4 +1,5 @@
-//! The large receive buffers of one core: a bound on what its half-received requests can hold.
+//! Bounds on what the clients of one core can hold of its memory, all together: large receive buffers, and replies that
+//! nobody takes.
 
 use crate::runtime::Signal;
 use auriga_wire::AlignedBuffer;
@@ -47,5 +48,33 @@ impl Buffers {
     /// Whether somebody waits for a buffer.
     pub fn are_short(&self) -> bool {
         self.waiting.get() > 0
+    }
+}
+
+/// The bytes of replies that the sockets of one core have not taken.
+pub struct Unsent {
+    bytes: Cell<usize>,
+    max: usize,
+}
+
+impl Unsent {
+    /// None yet; short above `max` bytes.
+    pub fn new(max: usize) -> Self {
+        Self { bytes: Cell::new(0), max }
+    }
+
+    /// So many more wait.
+    pub fn add(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get() + bytes);
+    }
+
+    /// So many were sent, or are sent no more.
+    pub fn remove(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get() - bytes);
+    }
+
+    /// Whether look-ups, whose answers are large, have to wait, and so does every client that leaves replies untaken.
+    pub fn is_short(&self) -> bool {
+        self.bytes.get() > self.max
     }
 }

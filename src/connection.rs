@@ -4,6 +4,7 @@
 //! Every bound on what a client can make the server hold is here: one frame at a time, so many requests under way, so
 //! many unsent bytes, and a time for each.
 
+use crate::buffers::Unsent;
 use crate::executor::{Admission, Core};
 use crate::runtime::{self, Ready};
 use crate::socket;
@@ -15,6 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Requests of one connection that may be under way.
 pub const PIPELINE_MAX: u32 = 64;
@@ -22,6 +24,11 @@ pub const PIPELINE_MAX: u32 = 64;
 const UNSENT_MAX: usize = 256 << 10;
 /// Bytes of the buffer that every connection has; larger frames borrow one of the shard's.
 pub const SMALL_BUFFER: usize = 8 << 10;
+/// When replies that nobody takes hold too much memory: bytes that a client has to take from one look at its patience to
+/// the next.
+const TAKEN_MIN: usize = 256 << 10;
+/// Time to the next attempt when a socket that was to take bytes took none.
+const SEND_AGAIN: Duration = Duration::from_millis(10);
 /// A frame must be whole, and a reply be taken, in this time; a first request must come in it. Nanoseconds.
 pub const PATIENCE_NS: u64 = 30_000_000_000;
 
@@ -65,6 +72,8 @@ pub struct Connection {
     pub id: ConnectionId,
     socket: Ready<TcpStream>,
     unsent: RefCell<Vec<u8>>,
+    /// The unsent bytes of all connections of the core.
+    unsent_of_all: Rc<Unsent>,
     sender_runs: Cell<bool>,
     /// Requests whose reply is not handed to the socket.
     under_way: Cell<u32>,
@@ -80,6 +89,9 @@ pub struct Connection {
     progressed: Cell<bool>,
     /// Since when unsent bytes make no progress.
     unsent_since: Cell<Option<u64>>,
+    /// Bytes sent since its patience was looked at; and whether they were few then, although more waited.
+    taken: Cell<usize>,
+    is_slow: Cell<bool>,
     closed: Cell<Option<Closed>>,
     /// It was refused, and what its client still sends is thrown away.
     lingers: Cell<bool>,
@@ -87,13 +99,20 @@ pub struct Connection {
 
 impl Connection {
     /// A connection on this executor.
-    pub fn new(id: ConnectionId, socket: TcpStream, now_ns: u64) -> std::io::Result<Self> {
+    pub fn new(
+        id: ConnectionId,
+        socket: TcpStream,
+        unsent_of_all: Rc<Unsent>,
+        now_ns: u64,
+    ) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
+        socket::limit_unacknowledged(&socket, UNSENT_MAX)?;
         Ok(Self {
             id,
             socket: Ready::new(socket)?,
             unsent: RefCell::new(Vec::new()),
+            unsent_of_all,
             sender_runs: Cell::new(false),
             under_way: Cell::new(0),
             owed: Cell::new(0),
@@ -103,6 +122,8 @@ impl Connection {
             holds_large: Cell::new(false),
             progressed: Cell::new(false),
             unsent_since: Cell::new(None),
+            taken: Cell::new(0),
+            is_slow: Cell::new(false),
             closed: Cell::new(None),
             lingers: Cell::new(false),
         })
@@ -116,8 +137,9 @@ impl Connection {
         self.changed.notify();
     }
 
-    /// Closes it if its client has used up our patience. To be called about once a second; when buffers are short, one
-    /// call without progress is enough for a connection that holds one.
+    /// Closes it if its client has used up our patience. To be called about once a second. When receive buffers are
+    /// short, one call without progress is enough for a connection that holds one; two calls at which it had taken little
+    /// are enough when untaken replies are too many, or when it holds such a buffer.
     pub fn check_patience(&self, now_ns: u64, buffers_are_short: bool) {
         if self.lingers.replace(false) {
             let _ = self.socket.get().shutdown(Shutdown::Both);
@@ -126,6 +148,12 @@ impl Connection {
         let stuck = self.holds_large.get() && !self.progressed.replace(false);
         if stuck && buffers_are_short && self.receiving_since.get().is_some() {
             return self.close(Closed::Fault(FaultCode::FrameTimeout));
+        }
+        let taken = self.taken.replace(0);
+        let is_slow = self.has_unsent() && taken < TAKEN_MIN;
+        let keeps_others_waiting = self.unsent_of_all.is_short() || stuck && buffers_are_short;
+        if self.is_slow.replace(is_slow) && is_slow && keeps_others_waiting {
+            return self.close(Closed::Stalled);
         }
         let late = |since: Option<u64>| since.is_some_and(|since| now_ns > since + PATIENCE_NS);
         if late(self.unsent_since.get()) {
@@ -156,9 +184,10 @@ impl Connection {
 
     /// Whether no more of its requests are taken until it takes answers.
     fn is_owed_enough(&self) -> bool {
+        let unsent_max = if self.unsent_of_all.is_short() { 0 } else { UNSENT_MAX };
         self.under_way.get() >= PIPELINE_MAX
             || self.owed.get() > UNSENT_MAX
-            || self.unsent.borrow().len() > UNSENT_MAX
+            || self.unsent.borrow().len() > unsent_max
     }
 
     /// Whether its client has answers to take.
@@ -185,6 +214,7 @@ impl Connection {
             return;
         }
         unsent.extend_from_slice(&bytes[sent..]);
+        self.unsent_of_all.add(bytes.len() - sent);
         self.unsent_since.set(self.unsent_since.get().or(Some(now_ns)));
         if !self.sender_runs.replace(true) {
             let connection = self.clone();
@@ -203,26 +233,39 @@ impl Connection {
                 Err(_) => return bytes.len(),
             }
         }
+        self.taken.set(self.taken.get() + sent);
         sent
     }
 
     async fn send_rest(&self) {
         loop {
-            let waited = self.socket.writable().await;
-            let mut unsent = self.unsent.borrow_mut();
-            let sent = if waited.is_err() { unsent.len() } else { self.send_some(&unsent) };
-            unsent.drain(..sent);
-            if unsent.is_empty() {
-                unsent.shrink_to(UNSENT_MAX);
-                self.unsent_since.set(None);
+            let is_broken = self.socket.writable().await.is_err();
+            let sent = self.send_unsent(is_broken);
+            if !self.has_unsent() {
                 break;
             }
-            if sent > 0 {
-                self.unsent_since.set(Some(crate::clock::now().monotonic_ns));
+            if sent == 0 {
+                // Short of memory for sockets, the kernel calls them writable and takes nothing.
+                runtime::sleep(SEND_AGAIN).await;
             }
         }
         self.sender_runs.set(false);
         self.changed.notify();
+    }
+
+    /// Sends what the socket takes of what waits, or throws all of it away; bytes that wait no more.
+    fn send_unsent(&self, is_broken: bool) -> usize {
+        let mut unsent = self.unsent.borrow_mut();
+        let sent = if is_broken { unsent.len() } else { self.send_some(&unsent) };
+        unsent.drain(..sent);
+        self.unsent_of_all.remove(sent);
+        if unsent.is_empty() {
+            *unsent = Vec::new();
+            self.unsent_since.set(None);
+        } else if sent > 0 {
+            self.unsent_since.set(Some(crate::clock::now().monotonic_ns));
+        }
+        sent
     }
 
     /// Reads and hands over requests until the connection ends; returns why it did.
@@ -280,7 +323,10 @@ impl Connection {
                 return Err(Stop::Closed(why));
             }
             if self.is_owed_enough() {
+                // The server doesn't read: what the client has sent of its next request can't become more.
+                self.receiving_since.set(None);
                 self.changed.wait().await;
+                self.note_bytes(frames);
                 continue;
             }
             match frames.whole() {
@@ -292,7 +338,11 @@ impl Connection {
                     return Err(Stop::Fault(Box::new(header), fault));
                 }
             }
-            frames.make_room(core).await;
+            if frames.lacks_room() {
+                self.receiving_since.set(None);
+                frames.make_room(core).await;
+                self.note_bytes(frames);
+            }
             self.holds_large.set(frames.small.is_some());
             self.receive(frames).await?;
         };
@@ -317,11 +367,18 @@ impl Connection {
         self.served.set(true);
         frames.consume(size, core);
         self.holds_large.set(frames.small.is_some());
+        self.note_bytes(frames);
         if frames.has_bytes() {
-            self.receiving_since.set(Some(crate::clock::now().monotonic_ns));
             runtime::yield_now().await;
         }
         Ok(())
+    }
+
+    /// From now on the client is waited for, if a frame has begun.
+    fn note_bytes(&self, frames: &Frames) {
+        if frames.has_bytes() {
+            self.receiving_since.set(Some(crate::clock::now().monotonic_ns));
+        }
     }
 
     /// Waits for bytes and takes them.
@@ -350,7 +407,7 @@ impl Connection {
 }
 
 /// Most bytes of the answer to a look-up; other answers are small.
-fn answer_size_max(command: Command, body: &[u8]) -> usize {
+pub fn answer_size_max(command: Command, body: &[u8]) -> usize {
     match command {
         Command::LookupAccounts | Command::LookupTransfers => {
             HEADER_SIZE + body.len() / ID_SIZE * RECORD_SIZE
@@ -409,17 +466,22 @@ impl Frames {
         bytes.get(..HEADER_SIZE).map(bytemuck::pod_read_unaligned).unwrap_or_default()
     }
 
-    /// Makes the frame in front fit behind what has come of it.
-    async fn make_room(&mut self, core: &Core) {
-        let size = match self.end - self.start {
-            0 => HEADER_SIZE,
+    /// Bytes of the frame in front, as far as they are known.
+    fn size_known(&self) -> usize {
+        match self.end - self.start {
             have if have < HEADER_SIZE => HEADER_SIZE,
             _ => self.raw_header().size as usize,
-        };
-        if self.start + size <= self.buffer.len() && self.end < self.buffer.len() {
-            return;
         }
-        if size <= self.buffer.len() {
+    }
+
+    /// Whether the frame in front doesn't fit behind what has come of it.
+    fn lacks_room(&self) -> bool {
+        self.start + self.size_known() > self.buffer.len() || self.end == self.buffer.len()
+    }
+
+    /// Makes it fit, as soon as there is a buffer that is large enough.
+    async fn make_room(&mut self, core: &Core) {
+        if self.size_known() <= self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
         } else {
             let mut large = core.large_buffers.take(FRAME_SIZE_MAX).await;

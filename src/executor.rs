@@ -9,9 +9,9 @@
 //! Connections are tasks of their own on the same executor; they hand a request over as soon as it is whole. When there
 //! is nothing to do the core spins for a short, configured time (yielding, so that its I/O goes on), then parks.
 
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Unsent};
 use crate::clock;
-use crate::connection::{Closed, Connection};
+use crate::connection::{Closed, Connection, SMALL_BUFFER, answer_size_max};
 use crate::doorbell::Doorbell;
 use crate::keeper::{News, Wish};
 use crate::runtime::{self, Ready, Signal};
@@ -39,8 +39,8 @@ use std::sync::atomic::Ordering;
 const MESSAGES_A_TURN: usize = 64;
 /// Turns with work after which the core waits once, for as long as it takes its executor to look at its I/O.
 const TURNS_A_BREATH: u32 = 16;
-/// Heartbeats between two looks at the clients' patience.
-const PATIENCE_EVERY: u32 = 100;
+/// Time between two looks at the clients' patience, nanoseconds.
+const PATIENCE_EVERY_NS: u64 = 1_000_000_000;
 /// How long a stopping server waits for clients to take their replies.
 const FAREWELL_NS: u64 = 2_000_000_000;
 
@@ -94,6 +94,8 @@ pub struct Core {
     pub room: Signal,
     /// Receive buffers for large frames.
     pub large_buffers: Buffers,
+    /// Replies that are not taken.
+    pub unsent: Rc<Unsent>,
 }
 
 struct Bell(Arc<Doorbell>);
@@ -109,6 +111,7 @@ impl Core {
     pub fn new(number: ShardId, shard: Shard, storage: Storage, ends: Ends, shared: Arc<Shared>) -> Self {
         let doorbell = ends.doorbells[number.index()].clone();
         let large_buffers = Buffers::new(shared.options.large_buffers_per_shard());
+        let unsent = Rc::new(Unsent::new(shared.options.unsent_max_per_shard()));
         Self {
             number,
             state: RefCell::new(State { shard, storage, ends, outputs: Outputs::default() }),
@@ -120,6 +123,7 @@ impl Core {
             stopping_since: Cell::new(None),
             room: Signal::default(),
             large_buffers,
+            unsent,
         }
     }
 
@@ -237,6 +241,9 @@ impl Core {
         if self.shared.is_stopping() && command.writes() {
             return Admission::Stopping;
         }
+        if answer_size_max(command, frame.body()) > SMALL_BUFFER && self.unsent.is_short() {
+            return Admission::Later;
+        }
         let mut state = self.state.borrow_mut();
         let State { shard, outputs, .. } = &mut *state;
         shard.step(clock::now(), Input::Request(from, *frame), outputs);
@@ -328,7 +335,7 @@ impl Core {
     fn welcome(self: &Rc<Self>, socket: TcpStream, now_ns: u64) {
         let id = ConnectionId(self.next_connection.get());
         self.next_connection.set(id.0 + 1);
-        let connection = match Connection::new(id, socket, now_ns) {
+        let connection = match Connection::new(id, socket, self.unsent.clone(), now_ns) {
             Ok(connection) => Rc::new(connection),
             Err(_) => return self.shared.left(self.number, Closed::ByClient),
         };
@@ -343,16 +350,18 @@ impl Core {
 
     /// What is done by the clock and not by an event.
     async fn beat(self: Rc<Self>) {
-        let mut beats = 0u32;
+        let mut looked_at = clock::now().monotonic_ns;
         while !self.has_ended() {
             self.shared.pulses[self.number.index()].wait().await;
             self.turn();
-            beats = beats.wrapping_add(1);
             let now = clock::now().monotonic_ns;
-            if beats.is_multiple_of(PATIENCE_EVERY) {
+            if now >= looked_at + PATIENCE_EVERY_NS {
+                looked_at = now;
                 for connection in self.open_connections() {
                     connection.check_patience(now, self.large_buffers.are_short());
                 }
+                // Who waits because replies are not taken looks again.
+                self.room.notify();
             }
             {
                 let state = &mut *self.state.borrow_mut();

@@ -6,7 +6,7 @@ use crate::server::Shared;
 use auriga_shards::place::ShardId;
 use auriga_wire::FaultCode;
 use auriga_wire::frame::{HEADER_SIZE, Header, MAGIC, VERSION, seal};
-use rtrb::Producer;
+use rtrb::{Producer, PushError};
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Rest after an accept that failed for want of descriptors or memory.
+/// Rest when descriptors or memory are short, or a core doesn't keep up with new connections.
 const BREATH: Duration = Duration::from_millis(50);
 
 /// The way to one core.
@@ -63,10 +63,17 @@ fn admit(socket: TcpStream, doors: &mut [Door], shared: &Shared) {
     let fewest = (0..doors.len()).min_by_key(|core| open[*core]).expect("a server has a core");
     shared.open[fewest].fetch_add(1, Ordering::Relaxed);
     let door = &mut doors[fewest];
-    if door.connections.push(socket).is_err() {
-        return shared.left(ShardId(fewest as u16), Closed::Fault(FaultCode::TooManyConnections));
-    }
+    let mut undealt = door.connections.push(socket).err();
     door.doorbell.ring();
+    // Meanwhile further ones wait in the kernel's backlog.
+    while let Some(PushError::Full(socket)) = undealt {
+        if shared.is_stopping() || shared.has_failed() {
+            return shared.left(ShardId(fewest as u16), Closed::Stopping);
+        }
+        std::thread::sleep(BREATH);
+        undealt = door.connections.push(socket).err();
+        door.doorbell.ring();
+    }
 }
 
 /// Says why, if the socket takes it at once, and closes.

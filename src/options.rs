@@ -10,6 +10,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Bytes for requests, and as many for replies, unless there are very many shards.
+const BUFFERS_MAX: u64 = 64 << 20;
+
 /// `auriga start`
 #[derive(Args, Debug)]
 pub struct StartArguments {
@@ -40,9 +43,12 @@ pub struct StartArguments {
     /// Connections
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub connections_max: u32,
-    /// Bytes of memory for requests that are being received, all cores
-    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
-    pub requests_max: u64,
+    /// Bytes of memory for requests that are being received, all cores [default: 64 MiB, or one request a shard if that is more]
+    #[arg(long, value_name = "BYTES")]
+    pub requests_max: Option<u64>,
+    /// Bytes of replies that clients have not taken, all cores, from which look-ups wait [default: as for requests]
+    #[arg(long, value_name = "BYTES")]
+    pub replies_max: Option<u64>,
     /// How long an idle core spins before it parks, microseconds
     #[arg(long, value_name = "US", default_value_t = 0)]
     pub spin: u64,
@@ -75,6 +81,7 @@ pub struct Options {
     /// Bound on connections.
     pub connections_max: u32,
     requests_max: u64,
+    replies_max: u64,
     /// How long an idle core spins before it parks.
     pub spin_ns: u64,
     /// Interval of the histogram log; zero for none.
@@ -89,13 +96,8 @@ impl Options {
     pub fn new(asked: StartArguments) -> Outcome<Self> {
         let topology = choose_topology(&asked)?;
         let shards = topology.shards.len() as u64;
-        let smallest = shards * FRAME_SIZE_MAX as u64;
-        if asked.requests_max < smallest {
-            return Err(Failure::usage(format!(
-                "--requests-max {}: expected {smallest} or more, one largest request for each of {shards} shards",
-                asked.requests_max
-            )));
-        }
+        let requests_max = buffers_max("--requests-max", asked.requests_max, shards)?;
+        let replies_max = buffers_max("--replies-max", asked.replies_max, shards)?;
         let least = least_log_size(shards);
         if asked.log_max < least {
             return Err(Failure::usage(format!(
@@ -118,7 +120,8 @@ impl Options {
             limits: Limits { accounts_max: asked.accounts_max, ids_max: asked.ids_max },
             log_max: asked.log_max,
             connections_max: asked.connections_max,
-            requests_max: asked.requests_max,
+            requests_max,
+            replies_max,
             spin_ns: asked.spin * 1_000,
             histogram_interval: Duration::from_secs(asked.histogram_interval),
             histogram_log: asked.histogram_log,
@@ -136,10 +139,27 @@ impl Options {
         self.requests_max as usize / FRAME_SIZE_MAX / self.shards()
     }
 
+    /// Bytes of replies that the clients of one core may leave untaken before its look-ups wait.
+    pub fn unsent_max_per_shard(&self) -> usize {
+        self.replies_max as usize / self.shards()
+    }
+
     /// Where the histogram log goes.
     pub fn histogram_log(&self) -> PathBuf {
         self.histogram_log.clone().unwrap_or_else(|| self.data.join("histograms.hlog"))
     }
+}
+
+/// Bytes of memory for one direction of all clients.
+fn buffers_max(flag: &str, asked: Option<u64>, shards: u64) -> Outcome<u64> {
+    let least = shards * FRAME_SIZE_MAX as u64;
+    let max = asked.unwrap_or(least.max(BUFFERS_MAX));
+    if max < least {
+        return Err(Failure::usage(format!(
+            "{flag} {max}: expected {least} or more, one largest frame for each of {shards} shards"
+        )));
+    }
+    Ok(max)
 }
 
 /// Bytes of the files without which a server can't take a request: two of cuts and one of blocks for each shard.

@@ -65,6 +65,11 @@ pub async fn yield_now() {
     glommio::executor().yield_now().await;
 }
 
+/// Lets some time pass.
+pub async fn sleep(time: Duration) {
+    glommio::timer::sleep(time).await;
+}
+
 /// A descriptor whose readiness can be waited for.
 pub struct Ready<T: AsRawFd>(glommio::io::PollableFd<T>);
 

@@ -1,4 +1,4 @@
-//! What the kernel knows of a socket.
+//! What the kernel knows of a socket, and keeps for it.
 
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
@@ -9,4 +9,21 @@ pub fn unacknowledged(socket: &TcpStream) -> usize {
     // SAFETY: the descriptor is open and `bytes` is writable for the call.
     let failed = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) } != 0;
     if failed { 0 } else { bytes as usize }
+}
+
+/// Bounds what the kernel keeps of replies that the other machine hasn't acknowledged, to about this many bytes. Left alone it
+/// grows to several MiB, and many clients that take nothing would use up the memory that the kernel has for all sockets.
+pub fn limit_unacknowledged(socket: &TcpStream, bytes: usize) -> std::io::Result<()> {
+    let bytes = bytes as libc::c_int;
+    // SAFETY: the descriptor is open and the pointer is to an int of the size that is given.
+    let failed = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUF,
+            (&raw const bytes).cast(),
+            size_of_val(&bytes) as libc::socklen_t,
+        )
+    };
+    if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }

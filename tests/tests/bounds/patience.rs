@@ -106,3 +106,42 @@ fn half_sent_large_requests_don_t_keep_others_waiting() {
     assert!(closed(&status, FaultCode::FrameTimeout.name()) >= 1, "{:?}", status.closed);
     server.stop();
 }
+
+/// Replies that nobody takes are bounded in all, too: look-ups wait then, the clients that take nothing are closed, and the
+/// others are served.
+#[test]
+fn many_stalled_clients_hold_no_more_memory_than_few() {
+    const STALLED: usize = 60;
+    /// Without the bound they would hold 1 MiB each.
+    const HELD_MAX: u64 = 40 << 20;
+    let scratch = Scratch::new("replies-max");
+    let data = scratch.join("data");
+    format(&data);
+    let server =
+        Start::new(&data).shards(1).with(&["--replies-max", "8388608", "--requests-max", "8388608"]).serve();
+    let mut control = client(&server);
+    let mut book = Book::default();
+    book.open_accounts(&mut control, LOOKED_UP);
+    let lookup = sealed(RequestFrame::lookup_accounts(&(1..=LOOKED_UP as u128).collect::<Vec<_>>()));
+    let before = resident_bytes(&server);
+    let mut peak = 0;
+    std::thread::scope(|scope| {
+        for _ in 0..STALLED {
+            let mut raw = Raw::connect(&server);
+            let lookup = &lookup;
+            // It comes back with an error when the server closes it, and never reads.
+            scope.spawn(move || while raw.socket.write_all(lookup).is_ok() {});
+        }
+        let mut reader = client(&server);
+        wait_for_status(&mut control, "all closed", |status| {
+            peak = peak.max(resident_bytes(&server));
+            reader.lookup_accounts(&[1]).expect("a client that takes its replies is served");
+            closed(status, "stalled") == STALLED as u64
+        });
+    });
+    let held = peak.saturating_sub(before);
+    eprintln!("patience: {} MiB of memory more at the peak, with {STALLED} stalled clients", held >> 20);
+    assert!(held < HELD_MAX, "{held} bytes more");
+    book.check(&mut control, &mut fastrand::Rng::with_seed(1), true);
+    server.stop();
+}
