@@ -10,6 +10,7 @@ mod logged;
 mod shards;
 
 use crate::random_log::RandomLog;
+use crate::seeds::Count;
 use auriga_wire::{AccountCode, TransferCode};
 use expected::Expected;
 use fastrand::Rng;
@@ -71,9 +72,8 @@ pub struct Tally {
     pub transfer_codes: BTreeMap<TransferCode, u64>,
 }
 
-impl Tally {
-    /// Adds what another comparison counted.
-    pub fn add(&mut self, other: &Self) {
+impl Count for Tally {
+    fn add(&mut self, other: &Self) {
         fn add_all<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
             for (key, count) in from {
                 *to.entry(*key).or_default() += count;

@@ -6,6 +6,7 @@ pub mod harness;
 pub mod load;
 pub mod model;
 pub mod random_log;
+pub mod seeds;
 pub mod whole;
 
 mod random_log_faults;

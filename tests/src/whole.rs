@@ -16,6 +16,7 @@ mod operations;
 mod truth;
 
 use crate::random_log::RandomLog;
+use crate::seeds::Count;
 use auriga_shards::limits::Limits;
 use clients::Clients;
 use disk::Disk;
@@ -96,9 +97,8 @@ pub struct Tally {
     pub faults: BTreeMap<&'static str, u64>,
 }
 
-impl Tally {
-    /// Adds what another run counted.
-    pub fn add(&mut self, other: &Self) {
+impl Count for Tally {
+    fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.starts += other.starts;
         self.requests += other.requests;

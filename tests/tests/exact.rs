@@ -5,18 +5,12 @@
 
 use auriga_tests::exact::{SHARDS, Tally, compare};
 use auriga_tests::random_log::RandomLog;
+use auriga_tests::seeds::{SEEDS_FOR_ALL, run_seeds};
 use auriga_wire::{AccountCode, TransferCode};
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
 
 const SEEDS_DEFAULT: u64 = 50_000;
-const THREADS: usize = 2;
-/// From so many seeds on, whatever can occur must have occurred.
-const SEEDS_FOR_ALL: u64 = 1_000;
 
 /// Chains come with a later version.
 const ACCOUNT_CODES_ABSENT: [AccountCode; 2] =
@@ -30,50 +24,10 @@ const TRANSFER_CODES_ABSENT: [TransferCode; 3] = [
 
 #[test]
 fn random_logs_give_what_the_model_gives() {
-    let first = number_from_environment("AURIGA_SEED", 0);
-    let seeds = number_from_environment("AURIGA_SEEDS", SEEDS_DEFAULT);
-    assert!(seeds > 0, "AURIGA_SEEDS: found 0, expected at least 1");
-    println!("seeds {first} to {}, on {SHARDS:?} shards", first + seeds - 1);
-    let start = Instant::now();
-    let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
-    let sum = Mutex::new(Tally::default());
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                let mut tally = Tally::default();
-                while !failed.load(Relaxed) {
-                    let seed = next.fetch_add(1, Relaxed);
-                    if seed >= first + seeds {
-                        break;
-                    }
-                    match catch_unwind(AssertUnwindSafe(|| compare(&RandomLog::new(seed), &SHARDS, seed))) {
-                        Ok(Ok(counted)) => tally.add(&counted),
-                        Ok(Err(mismatch)) => {
-                            failed.store(true, Relaxed);
-                            println!("seed {seed}: {mismatch}");
-                        }
-                        Err(_) => {
-                            failed.store(true, Relaxed);
-                            println!("seed {seed}: the engine panicked (message above)");
-                        }
-                    }
-                }
-                sum.lock().expect("no thread panics with the lock").add(&tally);
-            });
-        }
-    });
-    assert!(!failed.into_inner(), "see above; AURIGA_SEED=<seed> AURIGA_SEEDS=1 repeats it");
-    let tally = sum.into_inner().expect("no thread panics with the lock");
-    print_tally(&tally, start.elapsed().as_secs_f64());
-    if seeds >= SEEDS_FOR_ALL {
-        check_tally(&tally);
-    }
-}
-
-fn number_from_environment(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}: found {text:?}, expected a number")),
-        Err(_) => default,
+    let runs = run_seeds(SEEDS_DEFAULT, |seed| compare(&RandomLog::new(seed), &SHARDS, seed));
+    print_tally(&runs.tally, runs.seconds);
+    if runs.seeds >= SEEDS_FOR_ALL {
+        check_tally(&runs.tally);
     }
 }
 

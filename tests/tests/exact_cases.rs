@@ -4,6 +4,7 @@
 use auriga_shards::limits::{BLOCK_UNITS_MAX, EPOCH_UNITS_MAX};
 use auriga_tests::exact::{SHARDS, Tally, compare};
 use auriga_tests::random_log::{Events, RandomLog, Request, STREAMS};
+use auriga_tests::seeds::Count;
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use auriga_wire::record::AccountFlags;
 use auriga_wire::{Account, Transfer};
