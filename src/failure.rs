@@ -43,7 +43,7 @@ impl Failure {
 
     /// The log can't be replayed.
     pub fn log(hole: &Hole) -> Self {
-        let kind = if hole.newer { Kind::Environment } else { Kind::Damaged };
+        let kind = if hole.other_version { Kind::Environment } else { Kind::Damaged };
         Self { kind, message: hole.to_string() }
     }
 

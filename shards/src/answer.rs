@@ -392,8 +392,7 @@ impl Answers {
 
     fn complete(&mut self, job: usize, desk: &mut Desk<'_>) {
         let mut job = self.finish(job);
-        let mut fetched = job.fetch.take().map(Fetch::into_found).unwrap_or_default();
-        fetched.sort_unstable_by_key(|(index, _)| *index);
+        let fetched = job.fetch.take().map(Fetch::into_found).unwrap_or_default();
         let time = job.seen.1;
         match std::mem::replace(&mut job.work, Work::Histograms) {
             Work::Accounts(mut found) => {
@@ -475,8 +474,9 @@ fn find(wanted: &Wanted, what: What, ledger: &Ledger) -> Option<Answer> {
         let slot = ledger.accounts.find(hash, wanted.id)?;
         return Some(Answer::Account(Found { account: ledger.accounts.record(slot), index, pad: 0 }));
     }
-    let (position, check) = ledger.ids.created(hash, wanted.id)?;
-    Some(Answer::Transfer(Located { position: position.0, check, index: index as u32 }))
+    let (position, check, done) = ledger.ids.created(hash, wanted.id)?;
+    let located = Located::sent(position.0, check, index as u32);
+    Some(Answer::Transfer(done.map_or(located, |done| located.executed(&done))))
 }
 
 impl Work {

@@ -22,12 +22,30 @@ pub enum Kind {
     Notes,
     /// [`crate::execute::message::NewAccount`]
     Accounts,
+    /// [`crate::execute::message::Reserve`]
+    Reserves,
+    /// [`crate::execute::message::Claim`]
+    Claims,
+    /// [`crate::execute::message::Release`]
+    Releases,
+    /// [`crate::execute::message::Closing`]
+    Closings,
+    /// [`crate::execute::message::ClaimLeg`]
+    ClaimLegs,
+    /// [`crate::execute::message::Ending`]
+    Endings,
     /// [`crate::execute::message::Vote`], before the vote's marker
     Votes,
     /// [`crate::execute::message::OpenLeg`]
     OpenLegs,
     /// [`crate::execute::message::OpenNote`]
     OpenNotes,
+    /// [`crate::execute::message::OpenClaim`]
+    OpenClaims,
+    /// [`crate::execute::message::OpenAccount`]
+    OpenAccounts,
+    /// [`crate::execute::message::Amount`]
+    Amounts,
     /// [`crate::log::cut::BlockEntry`] of the block that a shard sealed
     Sealed,
     /// The bytes of a cut: commit it

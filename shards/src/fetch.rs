@@ -9,7 +9,7 @@ use crate::log::cut::Cut;
 use crate::log::segment::{cut_place, stream_place};
 use crate::log::{Damage, File, Identity};
 use crate::place::Position;
-use crate::query::Located;
+use crate::query::{As, Located};
 use auriga_wire::Transfer;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -28,6 +28,16 @@ pub struct Read {
     pub offset: u64,
     /// Bytes; a multiple of the sector.
     pub size: usize,
+}
+
+/// A transfer that is read.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    position: u64,
+    check: u32,
+    index: u32,
+    /// It is what the wanted one ended.
+    is_pending: bool,
 }
 
 #[derive(Debug)]
@@ -53,23 +63,36 @@ struct Run {
 #[derive(Debug)]
 pub struct Fetch {
     identity: Identity,
-    items: Vec<Located>,
+    wanted: Vec<Located>,
+    /// The transfers and the pending ones that they ended, by position.
+    items: Vec<Item>,
     /// First item whose epoch's cut has not been asked for.
     next: usize,
     runs: VecDeque<Run>,
     reads: Vec<Option<Pending>>,
     found: Vec<(u32, Transfer)>,
+    pending: Vec<(u32, Transfer)>,
     /// The first failure, once there is one.
     failed: Option<Damage>,
 }
 
 impl Fetch {
     /// A fetch of these transfers.
-    pub fn new(identity: Identity, mut items: Vec<Located>) -> Self {
+    pub fn new(identity: Identity, mut wanted: Vec<Located>) -> Self {
+        wanted.sort_unstable_by_key(|located| located.index);
+        let mut items = Vec::with_capacity(wanted.len());
+        for located in &wanted {
+            let Located { position, pending, check, pending_check, index, executed, .. } = *located;
+            items.push(Item { position, check, index, is_pending: false });
+            if executed == As::Resolved as u32 {
+                items.push(Item { position: pending, check: pending_check, index, is_pending: true });
+            }
+        }
         items.sort_unstable_by_key(|item| item.position);
-        let found = Vec::with_capacity(items.len());
+        let found = Vec::with_capacity(wanted.len());
         let reads = (0..QUERY_READS_MAX).map(|_| None).collect();
-        Self { identity, items, next: 0, runs: VecDeque::new(), reads, found, failed: None }
+        let (runs, pending) = (VecDeque::new(), Vec::new());
+        Self { identity, wanted, items, next: 0, runs, reads, found, pending, failed: None }
     }
 
     /// Whether everything was read.
@@ -77,8 +100,15 @@ impl Fetch {
         self.next == self.items.len() && self.runs.is_empty() && self.reads.iter().all(Option::is_none)
     }
 
-    /// The transfers with their timestamps and their index in the request, in no order.
-    pub fn into_found(self) -> Vec<(u32, Transfer)> {
+    /// The transfers as they were executed, with their index in the request, in its order.
+    pub fn into_found(mut self) -> Vec<(u32, Transfer)> {
+        self.found.sort_unstable_by_key(|(index, _)| *index);
+        self.pending.sort_unstable_by_key(|(index, _)| *index);
+        let mut pending = self.pending.iter().peekable();
+        for (located, (index, transfer)) in self.wanted.iter().zip(&mut self.found) {
+            let ended = pending.next_if(|(of, _)| of == index).map(|(_, ended)| ended);
+            *transfer = located.complete(transfer, ended);
+        }
         self.found
     }
 
@@ -91,7 +121,7 @@ impl Fetch {
             return Some(read);
         }
         let epoch = Position(self.items.get(self.next)?.position).epoch();
-        let same = |item: &&Located| Position(item.position).epoch() == epoch;
+        let same = |item: &&Item| Position(item.position).epoch() == epoch;
         let count = self.items[self.next..].iter().take_while(same).count();
         let items = self.next..self.next + count;
         self.next = items.end;
@@ -173,7 +203,8 @@ impl Fetch {
                 return Err(Damage(format!("at byte {at} is not the transfer that was logged there")));
             }
             transfer.timestamp = run.time + u64::from(index);
-            self.found.push((item.index, transfer));
+            let list = if item.is_pending { &mut self.pending } else { &mut self.found };
+            list.push((item.index, transfer));
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ const CLOCK_AHEAD_MAX_NS: i128 = 90 * 86_400 * 1_000_000_000;
 /// Furthest that it may be behind: an epoch's time runs a little ahead under load, and clocks are stepped back a little.
 const CLOCK_BEHIND_MAX_NS: i128 = 60 * 1_000_000_000;
 /// Empty cuts that a start writes before it takes requests: the second proves the first.
-const OPENING_CUTS: u8 = 2;
+pub const OPENING_CUTS: u8 = 2;
 
 #[derive(Debug)]
 enum Stage {
@@ -126,7 +126,7 @@ impl Lead {
             0 => {}
             1 => {
                 self.opening = 0;
-                self.acts.push_back(Act::TellAll(Pace::Serve { incarnation: pacer.incarnation() }));
+                self.acts.push_back(Act::TellAll(Pace::Serve { incarnation: pacer.serve() }));
             }
             _ => {
                 self.opening -= 1;
@@ -177,7 +177,7 @@ impl Lead {
         let Some(end) = replay.advance(&mut self.acts, out) else {
             return;
         };
-        let counts = replay.counts();
+        let holdings = replay.holdings();
         match end {
             Err(hole) => out.push(Output::Damaged(hole)),
             Ok((end, dropped)) => {
@@ -186,7 +186,7 @@ impl Lead {
                     return out.push(Output::ClockIsAway { ahead_ns });
                 }
                 self.acts.push_back(Act::TellAll(Pace::Discard));
-                self.stage = Stage::Pacing(Box::new(Pacer::new(self.identity, &end, counts, clock)));
+                self.stage = Stage::Pacing(Box::new(Pacer::new(self.identity, &end, holdings, clock)));
                 self.want_segments(out);
             }
         }

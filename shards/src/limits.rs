@@ -70,20 +70,35 @@ pub const SEAL_DELAY_NS: u64 = 5_000_000;
 pub const ROUTE_RING_SLOTS: usize = 2 * ROUTE_CHUNKS_MAX + 2 * QUERIES_MAX * 16 + 16;
 
 /// Slots of a ring on the control lane, see the assertion below.
-pub const CONTROL_RING_SLOTS: usize = 8_192;
+pub const CONTROL_RING_SLOTS: usize = 11_264;
+
+/// Resource: pending transfers that expire in one epoch, all shards: few enough to hold nothing up, and some hundred thousand
+/// a second. A few more may have the very same deadline.
+pub const EXPIRE_MAX: usize = 4_096;
 
 const LEGS_PER_CHUNK: usize = CHUNK_SIZE / 48;
 const NOTES_PER_CHUNK: usize = CHUNK_SIZE / 32;
 const ACCOUNTS_PER_CHUNK: usize = CHUNK_SIZE / 144;
-/// A shard's blocks of one epoch in a replay can be all of the epoch's.
-const ROUTE_CHUNKS_MAX: usize = 2 * EPOCH_UNITS_MAX / LEGS_PER_CHUNK
+/// A shard's blocks of one epoch in a replay can be all of the epoch's: transfers, pending ones at worst, or accounts.
+const RECORD_CHUNKS_MAX: usize = 2 * EPOCH_UNITS_MAX / LEGS_PER_CHUNK
     + EPOCH_UNITS_MAX / NOTES_PER_CHUNK
-    + EPOCH_UNITS_MAX / ACCOUNTS_PER_CHUNK;
+    + EPOCH_UNITS_MAX / (CHUNK_SIZE / 64);
+/// With the accounts that the epoch before closed or opened, what expires, and every kind's last chunk.
+const ROUTE_CHUNKS_MAX: usize =
+    RECORD_CHUNKS_MAX + 2 * EPOCH_UNITS_MAX / (CHUNK_SIZE / 32) + 4 * EXPIRE_MAX / (CHUNK_SIZE / 48) + 8;
+const _: () = assert!(RECORD_CHUNKS_MAX > EPOCH_UNITS_MAX / ACCOUNTS_PER_CHUNK, "accounts need less");
 
-/// Each of a transfer's two legs and its note can refuse, and each leg can hold; the coordinator can refuse once more.
-const VOTE_CHUNKS_MAX: usize = 6 * EPOCH_UNITS_MAX / (CHUNK_SIZE / 16);
-/// Open legs and open notes of an epoch, all for one coordinator.
-const OPEN_CHUNKS_MAX: usize = 2 * EPOCH_UNITS_MAX / (CHUNK_SIZE / 64) + EPOCH_UNITS_MAX / (CHUNK_SIZE / 16);
+/// A transfer's legs, its note and its deadline can refuse, each leg can hold, and the coordinator can refuse for each of
+/// these once more.
+const VOTE_CHUNKS_MAX: usize = 10 * EPOCH_UNITS_MAX / (CHUNK_SIZE / 32) + 4;
+/// What posts and voids do to accounts and are to their ids, and what variable transfers move.
+const CLAIM_CHUNKS_MAX: usize =
+    2 * EPOCH_UNITS_MAX / (CHUNK_SIZE / 64) + 2 * EPOCH_UNITS_MAX / (CHUNK_SIZE / 32) + 4;
+/// What is open in an epoch, all for one coordinator: legs, notes and claims, or accounts.
+const OPEN_CHUNKS_MAX: usize = 2 * EPOCH_UNITS_MAX / (CHUNK_SIZE / 128)
+    + EPOCH_UNITS_MAX / (CHUNK_SIZE / 16)
+    + EPOCH_UNITS_MAX / (CHUNK_SIZE / 64)
+    + 4;
 /// Answers to all look-ups of one shard, found at one other.
 const ANSWER_CHUNKS_MAX: usize = QUERIES_MAX * (REQUEST_RECORDS_MAX / ACCOUNTS_PER_CHUNK + 1);
 /// Questions of one shard to one other.
@@ -104,9 +119,10 @@ const _: () = assert!(
 );
 const _: () = assert!(
     CONTROL_RING_SLOTS
-        >= VOTE_CHUNKS_MAX + OPEN_CHUNKS_MAX + ANSWER_CHUNKS_MAX
+        >= VOTE_CHUNKS_MAX + CLAIM_CHUNKS_MAX + OPEN_CHUNKS_MAX + ANSWER_CHUNKS_MAX
             // and as much again on its way home, with what came on the route lane
-            + VOTE_CHUNKS_MAX + OPEN_CHUNKS_MAX + ANSWER_CHUNKS_MAX + ROUTE_CHUNKS_MAX + QUESTION_CHUNKS_MAX
+            + VOTE_CHUNKS_MAX + CLAIM_CHUNKS_MAX + OPEN_CHUNKS_MAX + ANSWER_CHUNKS_MAX
+            + ROUTE_CHUNKS_MAX + QUESTION_CHUNKS_MAX
             // the pacer's messages
             + 256,
     "all that two shards can owe each other fits a ring at worst, so that back-pressure can't deadlock"

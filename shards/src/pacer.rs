@@ -5,11 +5,20 @@
 //! each call.
 
 use crate::execute::message::Message;
-use crate::limits::{BLOCK_UNITS_MAX, EPOCH_BLOCKS_MAX, EPOCH_UNITS_MAX, EPOCHS_AHEAD_MAX, SEAL_DELAY_NS};
+use crate::ledger::Ledger;
+use crate::limits::{
+    BLOCK_UNITS_MAX, EPOCH_BLOCKS_MAX, EPOCH_UNITS_MAX, EPOCHS_AHEAD_MAX, EXPIRE_MAX, SEAL_DELAY_NS,
+};
 use crate::log::Identity;
 use crate::log::cut::{BlockEntry, Cut, CutImage, CutSector};
 use crate::place::ShardId;
 use std::collections::VecDeque;
+
+/// Time between two looks at the first deadline of a pending transfer, at least, nanoseconds.
+const EXPIRY_LOOK_MIN_NS: u64 = 1_000_000;
+
+/// The shortest timeout of a pending transfer, nanoseconds.
+const TIMEOUT_MIN_NS: u64 = 1_000_000_000;
 
 /// What a shard and the pacer tell each other.
 #[derive(Clone, Debug)]
@@ -53,10 +62,8 @@ pub enum Pace {
     Executed {
         /// The epoch.
         epoch: u64,
-        /// Accounts of the shard.
-        accounts: u64,
-        /// Remembered ids of the shard.
-        ids: u64,
+        /// What the shard holds after it.
+        holdings: Holdings,
     },
     /// To a shard, in a replay: forget what was announced and not committed.
     Discard,
@@ -67,6 +74,34 @@ pub enum Pace {
     },
     /// To a shard: whether the cut log has no room for more than what is accepted.
     LogFull(bool),
+}
+
+/// What a shard holds, as far as the pacer has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// Accounts.
+    pub accounts: u64,
+    /// Remembered ids.
+    pub ids: u64,
+    /// The first deadline of a pending transfer, nanoseconds of epoch time; `u64::MAX` if there is none.
+    pub first_due: u64,
+    /// Up to this time no more than the shard's share of [`EXPIRE_MAX`] are due.
+    pub due_through: u64,
+}
+
+impl Default for Holdings {
+    fn default() -> Self {
+        Self { accounts: 0, ids: 0, first_due: u64::MAX, due_through: u64::MAX }
+    }
+}
+
+impl Holdings {
+    /// What this ledger holds.
+    pub fn of(ledger: &Ledger) -> Self {
+        let share = EXPIRE_MAX / usize::from(ledger.placement.shards());
+        let (first_due, due_through) = ledger.pendings.due_bounds(share);
+        Self { accounts: ledger.accounts.len() as u64, ids: ledger.ids.len() as u64, first_due, due_through }
+    }
 }
 
 impl Pace {
@@ -138,7 +173,15 @@ pub struct Pacer {
     time_set: (u64, u64),
     pending: Vec<u32>,
     executed: Vec<u64>,
-    counts: Vec<(u64, u64)>,
+    holdings: Vec<Holdings>,
+    /// Number and time of the newest epochs that not every shard has executed.
+    running: VecDeque<(u64, u64)>,
+    /// What the last cut says of expired pending transfers.
+    expired_through: u64,
+    /// When to look again whether something expires, in monotonic nanoseconds.
+    look_again: Option<u64>,
+    /// The opening cuts are durable.
+    serves: bool,
     /// The shard that is served first in the next epoch.
     first: usize,
     flight: Option<Flight>,
@@ -160,12 +203,15 @@ pub struct LogEnd {
     pub time_end: u64,
     /// The highest incarnation seen in any good cut.
     pub incarnation: u64,
+    /// What its cut says of expired pending transfers.
+    pub expired_through: u64,
 }
 
 impl Pacer {
-    /// A pacer that goes on behind `end`; `counts` are each shard's accounts and ids. The clock's time is taken over if it is later than the log's.
-    pub fn new(identity: Identity, end: &LogEnd, counts: Vec<(u64, u64)>, clock: Clock) -> Self {
-        let shards = counts.len();
+    /// A pacer that goes on behind `end`; `holdings` are each shard's. The clock's time is taken over if it is later than the
+    /// log's.
+    pub fn new(identity: Identity, end: &LogEnd, holdings: Vec<Holdings>, clock: Clock) -> Self {
+        let shards = holdings.len();
         let time = end.time_end.max(clock.wall_ns);
         Self {
             identity,
@@ -177,7 +223,11 @@ impl Pacer {
             time_set: (clock.monotonic_ns, time),
             pending: vec![0; shards],
             executed: vec![end.epoch; shards],
-            counts,
+            holdings,
+            running: VecDeque::new(),
+            expired_through: end.expired_through,
+            look_again: None,
+            serves: false,
             first: 0,
             flight: None,
             unsealed_since: None,
@@ -186,8 +236,9 @@ impl Pacer {
         }
     }
 
-    /// This start's number.
-    pub fn incarnation(&self) -> u64 {
+    /// The opening cuts are durable: from now on requests come, and pending transfers expire. Returns this start's number.
+    pub fn serve(&mut self) -> u64 {
+        self.serves = true;
         self.incarnation
     }
 
@@ -224,7 +275,24 @@ impl Pacer {
         if self.flight.is_some() || !nothing_waits || self.slots_left() == 0 {
             return None;
         }
-        self.unsealed_since.map(|since| since + SEAL_DELAY_NS)
+        let seal = self.unsealed_since.map(|since| since + SEAL_DELAY_NS);
+        [seal, self.look_again].into_iter().flatten().min()
+    }
+
+    /// The first deadline of a pending transfer that no cut has let expire yet. Opening cuts let nothing expire.
+    fn first_due(&self) -> Option<u64> {
+        let first = self.holdings.iter().map(|held| held.first_due).min()?;
+        (self.serves && first != u64::MAX && first > self.expired_through).then_some(first)
+    }
+
+    /// Through which deadline pending transfers expire in an epoch of this time: not too many at once, also of those in epochs
+    /// that not every shard has executed. Those have a second left at least.
+    fn expire_through(&self, time: u64) -> u64 {
+        let known = self.running.front().map_or(time, |(_, begun)| begun + TIMEOUT_MIN_NS - 1);
+        let few = self.holdings.iter().map(|held| held.due_through).min().unwrap_or(time);
+        let through = time.min(known).min(few);
+        let is_any = self.first_due().is_some_and(|due| due <= through);
+        if is_any { through } else { self.expired_through }
     }
 
     /// Closes an epoch if it is time for one.
@@ -237,9 +305,24 @@ impl Pacer {
             if self.next <= slowest + EPOCHS_AHEAD_MAX {
                 self.close(clock, act);
             }
-        } else if self.unsealed_since.is_some_and(|since| clock.monotonic_ns >= since + SEAL_DELAY_NS) {
-            self.close_empty(clock, act);
+        } else {
+            let seals = self.unsealed_since.is_some_and(|since| clock.monotonic_ns >= since + SEAL_DELAY_NS);
+            let expires = self.next <= slowest + EPOCHS_AHEAD_MAX
+                && self.first_due().is_some_and(|due| due <= self.time_at(clock));
+            if seals || expires {
+                self.close_empty(clock, act);
+            } else {
+                self.look_again_for_expiry(clock);
+            }
         }
+    }
+
+    /// Plans the next look at the first deadline. The epochs' time may run a sixteenth faster than the monotonic clock: never
+    /// too late, then, and nearer with each look.
+    fn look_again_for_expiry(&mut self, clock: Clock) {
+        let time = self.time_at(clock);
+        let left = self.first_due().and_then(|due| due.checked_sub(time)).filter(|left| *left > 0);
+        self.look_again = left.map(|left| clock.monotonic_ns + (left / 17 * 16).max(EXPIRY_LOOK_MIN_NS));
     }
 
     /// Takes what a shard says.
@@ -256,9 +339,11 @@ impl Pacer {
                 flight.durable += 1;
                 self.commit_if_durable(clock, act);
             }
-            Pace::Executed { epoch, accounts, ids } => {
+            Pace::Executed { epoch, holdings } => {
                 self.executed[from.index()] = epoch;
-                self.counts[from.index()] = (accounts, ids);
+                self.holdings[from.index()] = holdings;
+                let slowest = self.executed.iter().min().copied().unwrap_or(0);
+                self.running.retain(|(epoch, _)| *epoch > slowest);
             }
             Pace::Damaged(_) => unreachable!("blocks are read in a replay only"),
             Pace::Close { .. }
@@ -293,12 +378,16 @@ impl Pacer {
 
     /// The time of the next epoch: the monotonic clock from the last one, slewed by at most a sixteenth towards the wall
     /// clock, and at least one nanosecond a unit ahead.
-    fn epoch_time(&mut self, clock: Clock) -> u64 {
+    fn time_at(&self, clock: Clock) -> u64 {
         let (since, at) = self.time_set;
         let elapsed = clock.monotonic_ns.saturating_sub(since);
         let steady = at + elapsed;
         let slew = elapsed / 16;
-        let time = clock.wall_ns.clamp(steady - slew, steady + slew).max(self.time_min);
+        clock.wall_ns.clamp(steady - slew, steady + slew).max(self.time_min)
+    }
+
+    fn epoch_time(&mut self, clock: Clock) -> u64 {
+        let time = self.time_at(clock);
         self.time_set = (clock.monotonic_ns, time);
         time
     }
@@ -350,15 +439,19 @@ impl Pacer {
     fn cut(&mut self, act: &mut VecDeque<Act>) {
         let flight = self.flight.as_mut().expect("a cut ends a flight's sealing");
         flight.blocks = self.blocks.len();
+        let (epoch, time) = (flight.epoch, flight.time);
         let cut = Cut {
-            epoch: flight.epoch,
-            time: flight.time,
+            epoch,
+            time,
             incarnation: self.incarnation,
             previous: self.previous,
             committed_through: self.committed,
             horizon: 0,
+            expire_through: self.expire_through(time),
             blocks: std::mem::take(&mut self.blocks),
         };
+        self.expired_through = cut.expire_through;
+        self.running.push_back((cut.epoch, cut.time));
         self.time_min = cut.time + cut.units() as u64 + 1;
         self.next = cut.epoch + 1;
         act.push_back(Act::Cut(cut));
@@ -373,7 +466,8 @@ impl Pacer {
         let flight = self.flight.take().expect("looked at above");
         self.committed = flight.epoch;
         self.unsealed_since = (flight.blocks > 0).then_some(clock.monotonic_ns);
-        let (accounts, ids) = self.counts.iter().fold((0, 0), |sum, c| (sum.0 + c.0, sum.1 + c.1));
+        let (accounts, ids) =
+            self.holdings.iter().fold((0, 0), |sum, held| (sum.0 + held.accounts, sum.1 + held.ids));
         act.push_back(Act::TellAll(Pace::Commit { epoch: flight.epoch, accounts, ids }));
     }
 }

@@ -6,7 +6,8 @@
 
 use crate::chunk::{Item, Kind};
 use crate::execute::message::{Lane, Message};
-use auriga_wire::Account;
+use crate::ledger::ids::Done;
+use auriga_wire::{Account, Transfer};
 use bytemuck::{Pod, Zeroable};
 
 /// What is looked up.
@@ -109,17 +110,75 @@ pub struct Found {
     pub pad: u64,
 }
 
-/// Where a transfer lies in the log: 16 bytes.
+/// Where a transfer lies in the log, and what was executed of it: 48 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Located {
+    /// What it moved, if it isn't as it was sent.
+    pub amount: u128,
     /// [`crate::place::Position`]
     pub position: u64,
+    /// Of a post or void: the same of the pending transfer.
+    pub pending: u64,
     /// [`crate::ledger::ids::check_of`] its content, to know it again.
     pub check: u32,
+    /// Of a post or void: the same of the pending transfer.
+    pub pending_check: u32,
     /// Its index in the request.
     pub index: u32,
+    /// [`As`]
+    pub executed: u32,
 }
+
+/// How a transfer was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum As {
+    /// As it was sent.
+    Sent = 0,
+    /// With another amount, maybe.
+    Balanced = 1,
+    /// With the fields of a pending transfer, too.
+    Resolved = 2,
+}
+
+impl Located {
+    /// A transfer as it was sent.
+    pub fn sent(position: u64, check: u32, index: u32) -> Self {
+        Self { position, check, index, ..Self::zeroed() }
+    }
+
+    /// A transfer that moved this, and maybe ended a pending one.
+    pub fn executed(self, done: &Done) -> Self {
+        let (amount, executed) = (done.amount, As::Balanced as u32);
+        match done.pending {
+            None => Self { amount, executed, ..self },
+            Some((pending, pending_check)) => {
+                let executed = As::Resolved as u32;
+                Self { amount, executed, pending: pending.0, pending_check, ..self }
+            }
+        }
+    }
+
+    /// What was executed of the transfer that was sent; `pending` is what it ended.
+    pub fn complete(&self, sent: &Transfer, pending: Option<&Transfer>) -> Transfer {
+        let amount = if self.executed == As::Sent as u32 { sent.amount } else { self.amount };
+        let Some(pending) = pending else { return Transfer { amount, ..*sent } };
+        Transfer {
+            amount,
+            debit_account_id: pending.debit_account_id,
+            credit_account_id: pending.credit_account_id,
+            user_data_128: if sent.user_data_128 == 0 { pending.user_data_128 } else { sent.user_data_128 },
+            user_data_64: if sent.user_data_64 == 0 { pending.user_data_64 } else { sent.user_data_64 },
+            user_data_32: if sent.user_data_32 == 0 { pending.user_data_32 } else { sent.user_data_32 },
+            ledger: pending.ledger,
+            code: pending.code,
+            ..*sent
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Located>() == 48);
 
 impl Item for Wanted {
     const KIND: Kind = Kind::Wanted;

@@ -5,7 +5,7 @@ use crate::limits::{REPLAY_AHEAD, SECTOR_SIZE};
 use crate::log::Identity;
 use crate::log::cut::{Cut, CutImage};
 use crate::log::recover::{BlockDamage, Dropped, Hole, Recovery};
-use crate::pacer::{Act, LogEnd, Pace};
+use crate::pacer::{Act, Holdings, LogEnd, Pace};
 use crate::place::{Placement, ShardId, StreamId};
 use crate::step::{Output, Outputs};
 use std::collections::VecDeque;
@@ -38,7 +38,7 @@ pub struct Replay {
     announced: VecDeque<Announced>,
     stopped: bool,
     executed: Vec<u64>,
-    counts: Vec<(u64, u64)>,
+    holdings: Vec<Holdings>,
 }
 
 impl Replay {
@@ -55,13 +55,13 @@ impl Replay {
             announced: VecDeque::new(),
             stopped: false,
             executed: vec![0; shards],
-            counts: vec![(0, 0); shards],
+            holdings: vec![Holdings::default(); shards],
         }
     }
 
-    /// By shard: its accounts and ids.
-    pub fn counts(&self) -> Vec<(u64, u64)> {
-        self.counts.clone()
+    /// By shard: what it holds.
+    pub fn holdings(&self) -> Vec<Holdings> {
+        self.holdings.clone()
     }
 
     /// Takes slots that were read.
@@ -85,9 +85,9 @@ impl Replay {
         match pace {
             Pace::Durable { epoch } => self.answered(*epoch, None),
             Pace::Damaged(damage) => self.answered(damage.epoch, Some((**damage).clone())),
-            Pace::Executed { epoch, accounts, ids } => {
+            Pace::Executed { epoch, holdings } => {
                 self.executed[from.index()] = *epoch;
-                self.counts[from.index()] = (*accounts, *ids);
+                self.holdings[from.index()] = *holdings;
             }
             other => unreachable!("{other:?} has no place in a replay"),
         }

@@ -39,7 +39,7 @@ impl Results {
                 let original = outcomes.original(first + i as u16);
                 if !original.same {
                     let retry = block.transfer(usize::from(batch.first_unit) + i);
-                    let located = Located { position: original.position.0, check: original.check, index };
+                    let located = Located::sent(original.position.0, original.check, index);
                     self.duplicates.push((located, retry));
                     continue;
                 }

@@ -16,7 +16,7 @@ use crate::limits::{Limits, SECTOR_SIZE};
 use crate::log::Identity;
 use crate::log::block::Block;
 use crate::log::cut::{BlockEntry, CutImage};
-use crate::pacer::{Act, Clock, Pace};
+use crate::pacer::{Act, Clock, Holdings, Pace};
 use crate::place::{Placement, ShardId};
 use crate::query::Counters;
 use crate::reply::Results;
@@ -377,7 +377,7 @@ impl Shard {
         let mut coming = self.running.take().expect("looked at by the caller");
         let mut own = self.execution.take_own();
         let epoch = coming.cut.epoch;
-        if !coming.cut.blocks.is_empty() {
+        if !self.execution.plan().is_idle {
             self.newest = (epoch, coming.cut.time);
         }
         if coming.cut.incarnation == self.incarnation {
@@ -389,9 +389,8 @@ impl Shard {
         }
         own.clear();
         self.commits.done(coming, own);
-        let (accounts, ids) =
-            (self.execution.ledger.accounts.len() as u64, self.execution.ledger.ids.len() as u64);
-        self.tell_pacer(clock, Pace::Executed { epoch, accounts, ids }, out);
+        let holdings = Holdings::of(&self.execution.ledger);
+        self.tell_pacer(clock, Pace::Executed { epoch, holdings }, out);
     }
 
     /// Replies to the requests of one block.

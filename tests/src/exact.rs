@@ -4,7 +4,7 @@
 //! at the head of a ring that its receiver wants. Compared are every answer, and at the last moment of each shard's gap
 //! after each epoch its accounts byte for byte and its ids with their outcomes and positions.
 
-mod expected;
+pub(crate) mod expected;
 mod gap;
 mod logged;
 mod shards;

@@ -14,16 +14,31 @@ pub const STREAMS: u16 = 128;
 /// Most events of an epoch.
 pub const EPOCH_EVENTS_MAX: usize = 400;
 /// Most epochs of a log.
-pub const EPOCHS_MAX: usize = 4;
+pub const EPOCHS_MAX: usize = 6;
+/// Most epochs of a log of plain transfers. Others take longer: something is reserved, expires, and is asked for.
+const PLAIN_EPOCHS_MAX: usize = 4;
+/// Where a log's time starts, nanoseconds.
+pub const TIME_START: u64 = 1_700_000_000_000_000_000;
 /// Most streams that the requests of an epoch lie in.
 const STREAMS_USED_MAX: usize = 8;
 
 /// A log: epochs of requests. Position order is the order in which everything stands here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RandomLog {
-    /// 1 to [`EPOCHS_MAX`] epochs; the requests of an epoch are ordered by stream, several in one stream are ordered
-    /// by their arrival, and together they have 1 to [`EPOCH_EVENTS_MAX`] events.
-    pub epochs: Vec<Vec<Request>>,
+    /// 1 to [`EPOCHS_MAX`] epochs.
+    pub epochs: Vec<Epoch>,
+}
+
+/// An epoch of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Epoch {
+    /// Nanoseconds from the end of the epoch before (of the first: from [`TIME_START`]) to this one's time.
+    pub pause: u64,
+    /// Pending transfers whose deadline lies so many nanoseconds or more before the epoch's time are expired at its
+    /// end.
+    pub expire_back: u64,
+    /// Ordered by stream, several in one stream by their arrival; together they have 1 to [`EPOCH_EVENTS_MAX`] events.
+    pub requests: Vec<Request>,
 }
 
 /// A request, as a client sent it. Its last event never has the flag `linked`: frames refuse that.
@@ -89,6 +104,20 @@ pub(crate) enum Event {
 }
 
 impl Event {
+    pub(crate) fn account(&self) -> Option<Account> {
+        match self {
+            Self::Account(account) => Some(*account),
+            Self::Transfer(_) => None,
+        }
+    }
+
+    pub(crate) fn transfer(&self) -> Option<Transfer> {
+        match self {
+            Self::Transfer(transfer) => Some(*transfer),
+            Self::Account(_) => None,
+        }
+    }
+
     /// Whether the next event must be of the same kind and in the same request.
     pub(crate) fn is_linked(&self) -> bool {
         match self {
@@ -102,11 +131,13 @@ impl RandomLog {
     /// The log of this seed.
     pub fn new(seed: u64) -> Self {
         let mut writer = Writer::new(seed);
-        let epochs = writer.rng.usize(1..=EPOCHS_MAX);
+        let epochs_max = if writer.shape.is_plain() { PLAIN_EPOCHS_MAX } else { EPOCHS_MAX };
+        let epochs = writer.rng.usize(1..=epochs_max);
         let epochs = (0..epochs)
             .map(|_| {
-                let events = writer.write_epoch();
-                cut(&mut writer.rng, events)
+                let draft = writer.write_epoch();
+                let requests = cut(&mut writer.rng, draft.events);
+                Epoch { pause: draft.pause, expire_back: draft.expire_back, requests }
             })
             .collect();
         Self { epochs }

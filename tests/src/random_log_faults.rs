@@ -4,13 +4,18 @@ use auriga_wire::record::{AccountFlags, TransferFlags};
 use auriga_wire::{Account, Transfer};
 use fastrand::Rng;
 
+/// Flags of posts and voids.
+pub(crate) const CLAIMS: u16 = TransferFlags::POST_PENDING_TRANSFER | TransferFlags::VOID_PENDING_TRANSFER;
+pub(crate) const CLOSING: u16 = TransferFlags::CLOSING_DEBIT | TransferFlags::CLOSING_CREDIT;
+pub(crate) const BALANCING: u16 = TransferFlags::BALANCING_DEBIT | TransferFlags::BALANCING_CREDIT;
+
 /// Spoils an account in one way that is refused whatever the ledger holds.
 pub(crate) fn break_account(rng: &mut Rng, account: &mut Account) {
     match rng.u8(..13) {
         0 => account.timestamp = rng.u64(1..),
         1 => account.reserved = rng.u32(1..),
         2 => account.flags |= 1 << rng.u16(AccountFlags::KNOWN.count_ones() as u16..16),
-        3 => account.flags |= one_bit_of(rng, AccountFlags::KNOWN & !AccountFlags::LIMITS),
+        3 => account.flags |= AccountFlags::IMPORTED,
         4 => account.id = 0,
         5 => account.id = u128::MAX,
         6 => account.flags |= AccountFlags::LIMITS,
@@ -35,12 +40,16 @@ pub(crate) fn vary_account(rng: &mut Rng, account: &mut Account) {
     }
 }
 
-/// Spoils a transfer in one way that is refused whatever the ledger holds.
-pub(crate) fn break_transfer(rng: &mut Rng, transfer: &mut Transfer) {
-    match rng.u8(..14) {
+/// Spoils a transfer in one way that is refused whatever the ledger holds. A log of nothing but plain transfers
+/// (`plain`) keeps to faults that a plain transfer can have.
+pub(crate) fn break_transfer(rng: &mut Rng, transfer: &mut Transfer, plain: bool) {
+    if transfer.flags & CLAIMS != 0 {
+        return break_claim(rng, transfer);
+    }
+    match rng.u8(..if plain { 14 } else { 20 }) {
         0 => transfer.timestamp = rng.u64(1..),
         1 => transfer.flags |= 1 << rng.u16(TransferFlags::KNOWN.count_ones() as u16..16),
-        2 => transfer.flags |= one_bit_of(rng, TransferFlags::KNOWN),
+        2 => transfer.flags |= TransferFlags::IMPORTED,
         3 => transfer.id = 0,
         4 => transfer.id = u128::MAX,
         5 => transfer.debit_account_id = 0,
@@ -49,16 +58,44 @@ pub(crate) fn break_transfer(rng: &mut Rng, transfer: &mut Transfer) {
         8 => transfer.credit_account_id = u128::MAX,
         9 => transfer.credit_account_id = transfer.debit_account_id,
         10 => transfer.pending_id = rng.u128(1..),
-        11 => transfer.timeout = rng.u32(1..),
+        11 => {
+            transfer.flags &= !TransferFlags::PENDING;
+            transfer.timeout = rng.u32(1..);
+        }
         12 => transfer.ledger = 0,
-        _ => transfer.code = 0,
+        13 => transfer.code = 0,
+        14 => {
+            transfer.flags &= !TransferFlags::PENDING;
+            transfer.flags |= one_bit_of(rng, CLOSING);
+        }
+        15 => transfer.flags |= CLAIMS,
+        _ => {
+            transfer.flags = one_bit_of(rng, CLAIMS);
+            break_claim(rng, transfer);
+        }
     }
 }
 
-/// Changes one compared field of a transfer. `other_account_id` is what a changed account becomes.
-pub(crate) fn vary_transfer(rng: &mut Rng, transfer: &mut Transfer, other_account_id: u128) {
+/// Spoils a post or void. Zero is a value of most of its fields.
+fn break_claim(rng: &mut Rng, transfer: &mut Transfer) {
+    match rng.u8(..13) {
+        0 => transfer.timestamp = rng.u64(1..),
+        1 => transfer.flags |= TransferFlags::IMPORTED,
+        2 => transfer.id = 0,
+        3 => transfer.timeout = rng.u32(1..),
+        4 => transfer.flags |= CLAIMS,
+        5 => transfer.flags |= TransferFlags::PENDING,
+        6 => transfer.flags |= one_bit_of(rng, CLOSING | BALANCING),
+        7 | 8 => transfer.pending_id = 0,
+        9 | 10 => transfer.pending_id = u128::MAX,
+        _ => transfer.pending_id = transfer.id,
+    }
+}
+
+/// Changes one compared field of a transfer: an account becomes `other_account_id`, of the flags one of `flags` changes.
+pub(crate) fn vary_transfer(rng: &mut Rng, transfer: &mut Transfer, other_account_id: u128, flags: u16) {
     match rng.u8(..11) {
-        0 => transfer.flags ^= one_bit_of(rng, TransferFlags::KNOWN),
+        0 => transfer.flags ^= one_bit_of(rng, flags),
         1 => transfer.pending_id ^= 1 << rng.u32(..128),
         2 => transfer.timeout ^= 1 << rng.u32(..32),
         3 => transfer.debit_account_id = other_account_id,
@@ -80,7 +117,7 @@ fn vary_amount(rng: &mut Rng, amount: u128) -> u128 {
     }
 }
 
-fn one_bit_of(rng: &mut Rng, flags: u16) -> u16 {
+pub(crate) fn one_bit_of(rng: &mut Rng, flags: u16) -> u16 {
     loop {
         let bit = 1 << rng.u32(..16);
         if flags & bit != 0 {

@@ -3,14 +3,22 @@
 //! Where a story has a direction, `mirrored` tells it in the mirror: debits for credits, and the limit on credits
 //! for the limit on debits.
 
+use crate::random_log_balances::{BALANCING, CLOSING, HUGE};
+use crate::random_log_chains::{ACCOUNT_CHAINS, CHAINS};
 use crate::random_log_faults::{break_account, break_transfer, vary_account, vary_transfer};
+use crate::random_log_pending::{CLAIMS, RESERVES};
 use crate::random_log_writer::{ACCOUNTS_MAX, Writer, allowance, headroom, limit};
+use auriga_wire::record::{AccountFlags, TransferFlags};
 use auriga_wire::{Account, Transfer};
 
 /// A way to add some events to an epoch.
-type Plot = fn(&mut Writer);
+pub(crate) type Plot = fn(&mut Writer);
 
-/// Every plot with its usual weight. The first is told when no other is.
+/// The plots about other than plain transfers, by topic.
+pub(crate) const TOPICS: [&[(Plot, u32)]; 7] =
+    [&CLAIMS, &RESERVES, &CHAINS, &ACCOUNT_CHAINS, &BALANCING, &CLOSING, &HUGE];
+
+/// Every plot about plain transfers with its usual weight. The first is told when no other is.
 pub(crate) const PLOTS: [(Plot, u32); 13] = [
     (plain, 30),
     (fund, 8),
@@ -33,7 +41,7 @@ fn plain(writer: &mut Writer) {
     writer.send(transfer);
 }
 
-fn plain_transfer(writer: &mut Writer) -> Transfer {
+pub(crate) fn plain_transfer(writer: &mut Writer) -> Transfer {
     let debit = writer.pick_any();
     let credit = writer.pick_partner(&debit);
     let amount = writer.amount(&debit, &credit);
@@ -114,7 +122,7 @@ fn retry(writer: &mut Writer) {
     retry_of_one_since(writer, first);
 }
 
-fn retry_of_a_recent_one(writer: &mut Writer) {
+pub(crate) fn retry_of_a_recent_one(writer: &mut Writer) {
     if !writer.sent.is_empty() {
         retry_of_one_since(writer, writer.sent.len().saturating_sub(2));
     }
@@ -124,14 +132,19 @@ fn retry_of_one_since(writer: &mut Writer, first: usize) {
     let original = writer.sent[writer.rng.usize(first..writer.sent.len())];
     for _ in 0..writer.rng.usize(1..=3) {
         let mut again = original;
+        // With the flag it would take what comes next into its chain.
+        if writer.chance(80) {
+            again.flags &= !TransferFlags::LINKED;
+        }
         let changes = writer.rng.u8(..10);
         // 4 in 10: the same. 4 in 10: one other field. 1 in 10: two. 1 in 10: malformed.
         for _ in 0..[0, 0, 0, 0, 1, 1, 1, 1, 2, 0][usize::from(changes)] {
             let other = writer.pick_any().id;
-            vary_transfer(&mut writer.rng, &mut again, other);
+            let flags = writer.shape.flags();
+            vary_transfer(&mut writer.rng, &mut again, other, flags);
         }
         if changes == 9 {
-            break_transfer(&mut writer.rng, &mut again);
+            break_transfer(&mut writer.rng, &mut again, writer.shape.is_plain());
         }
         writer.send(again);
     }
@@ -142,7 +155,7 @@ fn malformed(writer: &mut Writer) {
     let meant = plain_transfer(writer);
     let mut broken = meant;
     for _ in 0..[1, 1, 2, 3][writer.rng.usize(..4)] {
-        break_transfer(&mut writer.rng, &mut broken);
+        break_transfer(&mut writer.rng, &mut broken, writer.shape.is_plain());
     }
     writer.send(broken);
     if writer.rng.bool() {
@@ -217,7 +230,11 @@ fn late_account(writer: &mut Writer) {
 
 /// An account's id comes again: the same, with one other field, or malformed.
 fn account_retry(writer: &mut Writer) {
-    let mut account = writer.cast[writer.rng.usize(..writer.cast.len())];
+    let planned = writer.cast[writer.rng.usize(..writer.cast.len())];
+    let mut account = Account { flags: writer.now(&planned).flags, ..planned };
+    if writer.chance(80) {
+        account.flags &= !AccountFlags::LINKED;
+    }
     match writer.rng.u8(..10) {
         0..3 => {}
         3..9 => vary_account(&mut writer.rng, &mut account),
@@ -234,7 +251,15 @@ fn malformed_account(writer: &mut Writer) {
         let id = writer.missing_account_id();
         Account { id, ..writer.pick_any() }
     };
-    let mut broken = Account { debits_posted: 0, credits_posted: 0, timestamp: 0, ..meant };
+    let mut broken = Account {
+        debits_pending: 0,
+        debits_posted: 0,
+        credits_pending: 0,
+        credits_posted: 0,
+        flags: meant.flags & AccountFlags::LIMITS,
+        timestamp: 0,
+        ..meant
+    };
     for _ in 0..[1, 1, 2, 3][writer.rng.usize(..4)] {
         break_account(&mut writer.rng, &mut broken);
     }

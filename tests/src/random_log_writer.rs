@@ -2,73 +2,38 @@
 //!
 //! The writer executes every event on a reference model as it writes it, so that a story can aim at a balance exactly.
 
-use crate::model::Model;
-use crate::random_log::{EPOCH_EVENTS_MAX, Event};
-use crate::random_log_plots::PLOTS;
-use auriga_wire::record::AccountFlags;
+use crate::model::{Model, Status};
+use crate::random_log::{EPOCH_EVENTS_MAX, Event, TIME_START};
+use crate::random_log_shape::{IdStyle, Shape};
+use auriga_wire::record::{AccountFlags, TransferFlags};
 use auriga_wire::{Account, Transfer};
 use fastrand::Rng;
 
 /// Most accounts that the stories are about.
 pub(crate) const ACCOUNTS_MAX: usize = 20;
+pub(crate) const SECOND: u64 = 1_000_000_000;
 /// Ids that never become accounts.
 const MISSING_ACCOUNTS: usize = 3;
 
-/// What is decided once for a log.
-struct Shape {
-    /// Of the accounts, have a balance limit.
-    limited_percent: u8,
-    /// Of the choices of an account, fall on the first one that fits.
-    hot_percent: u8,
-    /// Of the accounts, are left for later when an epoch begins.
-    late_percent: u8,
-    /// Of the amounts on limited accounts, aim at what just fits.
-    tight_percent: u8,
-    /// Most of an amount that aims at nothing.
-    amount_max: u128,
-    ledgers: u32,
-    account_ids: IdStyle,
-    transfer_ids: IdStyle,
-    /// How often each of [`PLOTS`] is told, in relation to the others.
-    weights: [u32; PLOTS.len()],
-}
-
-/// How ids are spread.
-#[derive(Clone, Copy)]
-enum IdStyle {
-    Sequential,
-    Random,
-    /// 48 bits of milliseconds and 80 random bits.
-    TimeOrdered,
-}
-
-impl IdStyle {
-    fn draw(rng: &mut Rng) -> Self {
-        [Self::Sequential, Self::Random, Self::TimeOrdered][rng.usize(..3)]
-    }
-}
-
-impl Shape {
-    fn draw(rng: &mut Rng) -> Self {
-        Self {
-            limited_percent: [0, 30, 60, 100, rng.u8(..=100)][rng.usize(..5)],
-            hot_percent: [0, 0, 50, 90][rng.usize(..4)],
-            late_percent: [0, 0, 10, 10, 30, 100][rng.usize(..6)],
-            tight_percent: [20, 60, 90][rng.usize(..3)],
-            amount_max: [3, 10, 100, 1_000_000][rng.usize(..4)],
-            ledgers: [1, 1, 2, 3][rng.usize(..4)],
-            account_ids: IdStyle::draw(rng),
-            transfer_ids: IdStyle::draw(rng),
-            weights: PLOTS.map(|(_, weight)| weight * [0, 1, 1, 4][rng.usize(..4)]),
-        }
-    }
+/// What the writer hands over of an epoch.
+pub(crate) struct Draft {
+    pub(crate) pause: u64,
+    pub(crate) expire_back: u64,
+    pub(crate) events: Vec<Event>,
 }
 
 /// Writes the events of a log, epoch after epoch.
 pub(crate) struct Writer {
     pub(crate) rng: Rng,
-    shape: Shape,
-    model: Model,
+    pub(crate) shape: Shape,
+    /// Within a chain, as if what was sent of it were a chain of its own each.
+    pub(crate) model: Model,
+    /// The model before the chain that is open, and where that chain begins.
+    before_chain: Option<(Model, usize)>,
+    /// Whether what is sent is linked to what is sent next.
+    pub(crate) linking: bool,
+    /// Of the epoch's first event. Where a log is run, the distances differ by a few nanoseconds.
+    time: u64,
     /// The accounts that the stories are about, created or still to be created.
     pub(crate) cast: Vec<Account>,
     missing: Vec<u128>,
@@ -88,6 +53,9 @@ impl Writer {
             shape: Shape::draw(&mut rng),
             rng,
             model: Model::default(),
+            before_chain: None,
+            linking: false,
+            time: TIME_START,
             cast: Vec::new(),
             missing: Vec::new(),
             sent: Vec::new(),
@@ -107,34 +75,82 @@ impl Writer {
     }
 
     /// Tells stories until an epoch of random size is full.
-    pub(crate) fn write_epoch(&mut self) -> Vec<Event> {
+    pub(crate) fn write_epoch(&mut self) -> Draft {
+        let pause = self.draw_pause();
+        self.time += pause;
         // One event of the largest epoch is left for an end to an open chain.
         let room_max = [1, 10, 100, EPOCH_EVENTS_MAX - 1][self.rng.usize(..4)];
         self.room = self.rng.usize(1..=room_max);
         self.sent_before_epoch = self.sent.len();
+        // In the midst of others, an epoch of which no story has other than plain transfers.
+        let plain = self.chance(20);
         for account in self.cast.clone() {
             if !self.is_created(&account) && !self.chance(self.shape.late_percent) {
                 self.send_account(account);
             }
         }
         while self.has_room() {
-            self.tell_a_story();
+            let plot = self.shape.draw_plot(&mut self.rng, plain);
+            plot(self);
+            self.linking = false;
         }
         self.close_chain();
-        std::mem::take(&mut self.events)
+        let expire_back = self.draw_expire_back();
+        self.model.expire(self.time.saturating_sub(expire_back));
+        self.time += self.events.len() as u64;
+        Draft { pause, expire_back, events: std::mem::take(&mut self.events) }
     }
 
-    fn tell_a_story(&mut self) {
-        // The first plot is always possible and always writes something.
-        let total = self.shape.weights.iter().sum::<u32>() + 1;
-        let mut drawn = self.rng.u32(..total);
-        for (index, weight) in self.shape.weights.into_iter().enumerate() {
-            if drawn < weight {
-                return PLOTS[index].0(self);
-            }
-            drawn -= weight;
+    /// Nothing to speak of, or so long that a timeout runs out or just doesn't.
+    fn draw_pause(&mut self) -> u64 {
+        if self.chance(if self.shape.is_plain() { 90 } else { 55 }) {
+            return self.rng.u64(..=3);
         }
-        PLOTS[0].0(self);
+        if self.chance(70)
+            && let Some(pause) = self.pause_before_a_deadline()
+        {
+            return pause;
+        }
+        let seconds = self.rng.u64(1..=3) * SECOND;
+        // What was reserved in one epoch and is claimed in the next is apart by at most the events of both.
+        let apart = 2 * EPOCH_EVENTS_MAX as u64;
+        match self.rng.u8(..4) {
+            0 => seconds + self.rng.u64(..=5),
+            1 => seconds - self.rng.u64(..=5),
+            2 => seconds - self.rng.u64(..=apart),
+            _ => seconds - self.rng.u64(..=self.events_of_last_epoch()),
+        }
+    }
+
+    /// So long that a deadline falls among the next epoch's events, or just before or after them.
+    fn pause_before_a_deadline(&mut self) -> Option<u64> {
+        let deadlines: Vec<u64> = self
+            .model
+            .pendings()
+            .iter()
+            .filter(|(_, status)| **status == Status::Pending)
+            .filter_map(|(id, _)| self.model.transfer(*id))
+            .filter(|transfer| (1..=3).contains(&transfer.timeout))
+            .map(|transfer| transfer.timestamp + u64::from(transfer.timeout) * SECOND)
+            .filter(|deadline| *deadline > self.time + EPOCH_EVENTS_MAX as u64)
+            .collect();
+        let deadline = *deadlines.get(self.rng.usize(..deadlines.len().max(1)))?;
+        let before = [5, 50, EPOCH_EVENTS_MAX as u64][self.rng.usize(..3)];
+        Some(deadline - self.time - self.rng.u64(..=before) + self.rng.u64(..=5))
+    }
+
+    fn events_of_last_epoch(&self) -> u64 {
+        (self.sent.len() - self.sent_before_epoch) as u64
+    }
+
+    /// Mostly what is due expires at once; sometimes later, or never.
+    fn draw_expire_back(&mut self) -> u64 {
+        match self.rng.u8(..20) {
+            0 | 1 => [u64::MAX, 1 << 62, 3_600 * SECOND][self.rng.usize(..3)],
+            2 => self.rng.u64(..=2 * SECOND),
+            3 => self.rng.u64(..=EPOCH_EVENTS_MAX as u64),
+            _ => 0,
+        }
     }
 
     pub(crate) fn chance(&mut self, percent: u8) -> bool {
@@ -167,6 +183,11 @@ impl Writer {
             flags: if limited { limit(self.rng.bool()) } else { 0 },
             ..Account::default()
         };
+        let account = if self.shape.is_plain() || !self.chance(5) {
+            account
+        } else {
+            Account { flags: account.flags | AccountFlags::HISTORY, ..account }
+        };
         self.cast.push(account);
         account
     }
@@ -182,14 +203,14 @@ impl Writer {
 
     /// One of the cast that fits, with its balances; often the hot one.
     pub(crate) fn pick(&mut self, fits: impl Fn(&Account) -> bool) -> Option<Account> {
-        let fitting: Vec<Account> = self.cast.iter().copied().filter(fits).collect();
+        let fitting: Vec<Account> = self.cast.iter().map(|account| self.now(account)).filter(fits).collect();
         let first = fitting.first()?;
         let account = if self.chance(self.shape.hot_percent) {
             first
         } else {
             &fitting[self.rng.usize(..fitting.len())]
         };
-        Some(self.now(account))
+        Some(*account)
     }
 
     pub(crate) fn pick_any(&mut self) -> Account {
@@ -255,14 +276,15 @@ impl Writer {
         }
     }
 
-    /// Writes an account; whether it was created.
-    pub(crate) fn send_account(&mut self, account: Account) -> bool {
-        if !self.write(Event::Account(account)) {
-            return false;
+    /// Writes an account; whether it was created, if a chain that it is in is not refused.
+    pub(crate) fn send_account(&mut self, mut account: Account) -> bool {
+        if self.linking {
+            account.flags |= AccountFlags::LINKED;
         }
-        let created = self.model.create_accounts(1, &[account]) == [None];
+        let created = self.write(Event::Account(account));
         if created {
             // It may differ from what was planned under this id.
+            account.flags &= !AccountFlags::LINKED;
             match self.cast.iter_mut().find(|planned| planned.id == account.id) {
                 Some(planned) => *planned = account,
                 None => self.cast.push(account),
@@ -271,13 +293,12 @@ impl Writer {
         created
     }
 
-    /// Writes a transfer; whether it was created.
-    pub(crate) fn send(&mut self, transfer: Transfer) -> bool {
-        if !self.write(Event::Transfer(transfer)) {
-            return false;
+    /// Writes a transfer; whether it was created, if a chain that it is in is not refused.
+    pub(crate) fn send(&mut self, mut transfer: Transfer) -> bool {
+        if self.linking {
+            transfer.flags |= TransferFlags::LINKED;
         }
-        self.sent.push(transfer);
-        self.model.create_transfers(1, &[transfer]) == [None]
+        self.write(Event::Transfer(transfer))
     }
 
     /// Writes a new transfer between two accounts; mirrored: from the second to the first.
@@ -288,23 +309,30 @@ impl Writer {
         amount: u128,
         mirrored: bool,
     ) -> bool {
-        let (debit, credit) = if mirrored { (to, from) } else { (from, to) };
-        let transfer = self.transfer(debit, credit, amount);
+        let transfer = self.transfer_between(from, to, amount, mirrored);
         self.send(transfer)
     }
 
-    /// Adds the event to the epoch while there is room.
+    /// A transfer with a new id between two accounts; mirrored: from the second to the first.
+    pub(crate) fn transfer_between(
+        &mut self,
+        from: &Account,
+        to: &Account,
+        amount: u128,
+        mirrored: bool,
+    ) -> Transfer {
+        let (debit, credit) = if mirrored { (to, from) } else { (from, to) };
+        self.transfer(debit, credit, amount)
+    }
+
+    /// Adds the event to the epoch while there is room, and executes it.
     fn write(&mut self, event: Event) -> bool {
         let accounts_follow = matches!(event, Event::Account(_));
         let accounts_stand = matches!(self.events.last(), Some(Event::Account(_)));
         if accounts_follow != accounts_stand {
             self.close_chain();
         }
-        let fits = self.has_room();
-        if fits {
-            self.events.push(event);
-        }
-        fits
+        self.has_room() && self.append(event)
     }
 
     /// If the last event is linked, ends its chain with a plain event of the same kind.
@@ -312,23 +340,56 @@ impl Writer {
         let Some(last) = self.events.last().filter(|event| event.is_linked()).copied() else {
             return;
         };
-        match last {
-            Event::Account(_) => {
-                let account = self.cast[self.rng.usize(..self.cast.len())];
-                self.model.create_accounts(1, &[account]);
-                self.events.push(Event::Account(account));
-            }
+        let end = match last {
+            Event::Account(_) => Event::Account(self.cast[self.rng.usize(..self.cast.len())]),
             Event::Transfer(_) => {
                 let debit = self.pick_any();
                 let credit = self.pick_partner(&debit);
                 let amount = self.amount(&debit, &credit);
-                let transfer = self.transfer(&debit, &credit, amount);
-                self.model.create_transfers(1, &[transfer]);
-                self.sent.push(transfer);
-                self.events.push(Event::Transfer(transfer));
+                Event::Transfer(self.transfer(&debit, &credit, amount))
             }
-        }
+        };
+        self.append(end);
     }
+
+    /// Adds the event to the epoch and executes it; with the last one of a chain, executes the chain as a whole.
+    fn append(&mut self, event: Event) -> bool {
+        if event.is_linked() && self.before_chain.is_none() {
+            self.before_chain = Some((self.model.clone(), self.events.len()));
+        }
+        let timestamp = self.now_timestamp();
+        self.events.push(event);
+        if let Event::Transfer(transfer) = event {
+            self.sent.push(transfer);
+        }
+        if event.is_linked() {
+            return execute(&mut self.model, timestamp, &[event]);
+        }
+        let Some((model, first)) = self.before_chain.take() else {
+            return execute(&mut self.model, timestamp, &[event]);
+        };
+        self.model = model;
+        execute(&mut self.model, self.time + first as u64, &self.events[first..])
+    }
+
+    pub(crate) fn epoch_timestamp(&self) -> u64 {
+        self.time
+    }
+
+    /// The timestamp of what is sent next.
+    pub(crate) fn now_timestamp(&self) -> u64 {
+        self.time + self.events.len() as u64
+    }
+}
+
+/// Executes events of one kind; whether the last one was created.
+fn execute(model: &mut Model, timestamp: u64, events: &[Event]) -> bool {
+    let transfers: Vec<Transfer> = events.iter().filter_map(Event::transfer).collect();
+    if transfers.is_empty() {
+        let accounts: Vec<Account> = events.iter().filter_map(Event::account).collect();
+        return model.create_accounts(timestamp, &accounts).last() == Some(&None);
+    }
+    model.create_transfers(timestamp, &transfers).last() == Some(&None)
 }
 
 /// The limit on what an account gives; mirrored: on what it takes.
@@ -342,15 +403,25 @@ pub(crate) fn limit(mirrored: bool) -> u16 {
 
 /// How much a limited account can still give (mirrored: take); nothing for one without this limit.
 pub(crate) fn allowance(account: &Account, mirrored: bool) -> Option<u128> {
-    let (used, of) = if mirrored {
-        (account.credits_posted, account.debits_posted)
-    } else {
-        (account.debits_posted, account.credits_posted)
-    };
-    (account.flags & limit(mirrored) != 0).then(|| of - used)
+    (account.flags & limit(mirrored) != 0).then(|| balance(account, mirrored))
+}
+
+/// By how much the credits that were posted exceed all debits (mirrored: the other way).
+pub(crate) fn balance(account: &Account, mirrored: bool) -> u128 {
+    let of = if mirrored { account.debits_posted } else { account.credits_posted };
+    of.saturating_sub(used(account, mirrored))
 }
 
 /// How much more debits (mirrored: credits) an account has room for below 2^128.
 pub(crate) fn headroom(account: &Account, mirrored: bool) -> u128 {
-    u128::MAX - if mirrored { account.credits_posted } else { account.debits_posted }
+    u128::MAX - used(account, mirrored)
+}
+
+/// Pending and posted debits (mirrored: credits).
+fn used(account: &Account, mirrored: bool) -> u128 {
+    if mirrored {
+        account.credits_pending + account.credits_posted
+    } else {
+        account.debits_pending + account.debits_posted
+    }
 }

@@ -3,11 +3,11 @@
 
 use auriga_shards::limits::{BLOCK_UNITS_MAX, EPOCH_UNITS_MAX};
 use auriga_tests::exact::{SHARDS, Tally, compare};
-use auriga_tests::random_log::{Events, RandomLog, Request, STREAMS};
+use auriga_tests::random_log::{Epoch, Events, RandomLog, Request, STREAMS, TIME_START};
 use auriga_tests::seeds::Count;
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
-use auriga_wire::record::AccountFlags;
-use auriga_wire::{Account, Transfer};
+use auriga_wire::record::{AccountFlags, TransferFlags};
+use auriga_wire::{Account, Transfer, TransferCode};
 use fastrand::Rng;
 
 /// Debits must not exceed credits.
@@ -23,6 +23,32 @@ fn transfer(id: u128, debit_account_id: u128, credit_account_id: u128, amount: u
     Transfer { id, debit_account_id, credit_account_id, amount, ledger: 1, code: 1, ..Transfer::default() }
 }
 
+fn pending(id: u128, debit_account_id: u128, credit_account_id: u128, amount: u128) -> Transfer {
+    Transfer { flags: TransferFlags::PENDING, ..transfer(id, debit_account_id, credit_account_id, amount) }
+}
+
+/// Of all that is pending.
+fn post(id: u128, pending_id: u128) -> Transfer {
+    let flags = TransferFlags::POST_PENDING_TRANSFER;
+    Transfer { id, pending_id, amount: u128::MAX, flags, ..Transfer::default() }
+}
+
+fn void(id: u128, pending_id: u128) -> Transfer {
+    Transfer { id, pending_id, flags: TransferFlags::VOID_PENDING_TRANSFER, ..Transfer::default() }
+}
+
+fn with(flags: u16, transfer: Transfer) -> Transfer {
+    Transfer { flags: transfer.flags | flags, ..transfer }
+}
+
+/// Linked, all but the last.
+fn chain<const N: usize>(mut transfers: [Transfer; N]) -> Vec<Transfer> {
+    for transfer in &mut transfers[..N - 1] {
+        transfer.flags |= TransferFlags::LINKED;
+    }
+    transfers.to_vec()
+}
+
 fn accounts(stream: u16, accounts: Vec<Account>) -> Request {
     Request { stream, events: Events::Accounts(accounts) }
 }
@@ -33,10 +59,14 @@ fn transfers(stream: u16, transfers: Vec<Transfer>) -> Request {
 
 /// Compares in `orders` orders of steps.
 fn check(name: &str, epochs: Vec<Vec<Request>>, shards: &[u16], orders: u64) -> Tally {
-    let log = RandomLog { epochs };
+    let epochs = epochs.into_iter().map(|requests| Epoch { requests, ..Epoch::default() });
+    check_log(name, &RandomLog { epochs: epochs.collect() }, shards, orders)
+}
+
+fn check_log(name: &str, log: &RandomLog, shards: &[u16], orders: u64) -> Tally {
     let mut tally = Tally::default();
     for seed in 0..orders {
-        match compare(&log, shards, seed) {
+        match compare(log, shards, seed) {
             Ok(counted) => tally.add(&counted),
             Err(mismatch) => panic!("{name}, order {seed}: {mismatch}"),
         }
@@ -47,7 +77,7 @@ fn check(name: &str, epochs: Vec<Vec<Request>>, shards: &[u16], orders: u64) -> 
 
 type Case = (&'static str, fn() -> Vec<Vec<Request>>);
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 17] = [
     ("a duplicate of what only the coordinator refuses", || {
         let setup = vec![accounts(0, vec![account(1, D), account(2, D), account(3, 0)])];
         let coins =
@@ -116,6 +146,108 @@ const CASES: [Case; 9] = [
         let fund = vec![transfer(10, 3, 1, 4), transfer(11, 2, 3, 4)];
         let both = (0..5).map(|i| transfer(12 + i, 1, 2, 3 - i % 3)).collect();
         vec![setup, vec![transfers(0, fund), transfers(99, both)]]
+    }),
+    ("a post that asks for more than what was reserved in its own chain", || {
+        let setup = vec![accounts(0, vec![account(1, 0), account(2, 0)])];
+        let too_much = Transfer { amount: 6, ..post(11, 10) };
+        let fails = chain([pending(10, 1, 2, 5), too_much]);
+        let passes = chain([pending(12, 1, 2, 5), post(13, 12)]);
+        let late = vec![post(14, 10), post(15, 12)];
+        vec![setup, vec![transfers(0, fails), transfers(50, passes), transfers(100, late)]]
+    }),
+    ("room that a void makes for an amount near the end of the numbers", || {
+        let setup = vec![accounts(0, vec![account(1, 0), account(2, 0), account(3, D)])];
+        let huge = vec![pending(10, 1, 2, u128::MAX - 3), transfer(11, 1, 2, 1)];
+        let again = vec![transfer(12, 1, 2, 7), void(13, 10), transfer(14, 1, 2, u128::MAX - 9)];
+        let passed_on =
+            vec![transfer(15, 1, 3, 8), pending(16, 2, 3, 3), post(17, 16), transfer(18, 3, 1, 3)];
+        vec![setup, vec![transfers(0, huge)], vec![transfers(0, again), transfers(80, passed_on)]]
+    }),
+    ("posts and voids after an overflow that makes all accounts tracked", || {
+        let setup = vec![accounts(0, (1..=4).map(|id| account(id, if id == 4 { D } else { 0 })).collect())];
+        let open =
+            vec![transfer(10, 1, 4, 9), pending(11, 4, 2, 5), pending(12, 2, 1, 3), transfer(13, 4, 3, 4)];
+        let over = vec![void(14, 12), transfer(15, 2, 1, u128::MAX), transfer(16, 2, 1, u128::MAX)];
+        let after = vec![post(17, 11), void(18, 11), transfer(19, 4, 3, 1)];
+        vec![setup, vec![transfers(0, open), transfers(70, over), transfers(127, after)]]
+    }),
+    ("posts of what was pending on accounts that never came to be", || {
+        let linked = |id| Account { flags: AccountFlags::LINKED, ..account(id, 0) };
+        let failed = vec![linked(2), linked(3), account(1, D)];
+        let setup = vec![accounts(0, vec![account(1, 0)])];
+        let open = vec![pending(10, 1, 2, 5), pending(11, 2, 3, 5), pending(12, 1, 9, 5)];
+        let ends = vec![post(13, 10), post(14, 11), void(15, 12), void(16, 10)];
+        let single = vec![account(2, 0), account(3, C), account(2, D)];
+        let later = vec![pending(17, 1, 2, 1), post(18, 17), transfer(19, 2, 3, 1)];
+        vec![
+            setup,
+            vec![
+                accounts(0, failed),
+                transfers(0, open),
+                transfers(60, ends),
+                accounts(61, single),
+                transfers(99, later),
+            ],
+        ]
+    }),
+    ("a chain that opens an account and posts on it, and fails", || {
+        let closing = TransferFlags::CLOSING_DEBIT;
+        let setup = vec![accounts(0, vec![account(1, 0), account(2, 0), account(3, 0)])];
+        let first = vec![
+            pending(10, 1, 2, 5),
+            with(closing, pending(11, 1, 3, 0)),
+            with(closing, pending(12, 2, 3, 0)),
+        ];
+        let fails = chain([void(13, 11), post(14, 10)]);
+        let passes = chain([void(15, 12), void(16, 11), post(17, 10), transfer(18, 1, 2, 1)]);
+        vec![
+            setup,
+            vec![transfers(0, first)],
+            vec![transfers(0, fails.clone()), transfers(90, passes)],
+            vec![transfers(0, fails)],
+        ]
+    }),
+    ("two posts and a void of the same, the first of which is refused", || {
+        let setup = vec![accounts(0, vec![account(1, D), account(2, 0), account(3, 0)])];
+        let open = vec![transfer(10, 3, 1, 5), pending(11, 1, 2, 5)];
+        let ends = [
+            chain([post(12, 11), transfer(13, 1, 2, 1)]),
+            vec![post(14, 11), void(15, 11), transfer(16, 1, 3, 1)],
+        ];
+        vec![
+            setup,
+            vec![transfers(0, open)],
+            vec![transfers(0, ends.concat()), transfers(64, vec![post(14, 11)])],
+        ]
+    }),
+    ("balances that are emptied while they are filled", || {
+        let empty = |id, from, to| with(TransferFlags::BALANCING_DEBIT, transfer(id, from, to, u128::MAX));
+        let setup = vec![accounts(0, vec![account(1, 0), account(2, D), account(3, 0), account(4, C)])];
+        let one = vec![
+            transfer(10, 3, 1, 5),
+            empty(11, 1, 2),
+            empty(12, 1, 2),
+            empty(13, 2, 3),
+            transfer(14, 2, 3, 1),
+        ];
+        let two = vec![
+            with(TransferFlags::PENDING, empty(15, 3, 1)),
+            post(16, 15),
+            empty(17, 1, 4),
+            transfer(18, 4, 3, 2),
+        ];
+        let both = with(TransferFlags::BALANCING, transfer(19, 1, 4, 9));
+        vec![
+            setup,
+            vec![transfers(0, one), transfers(77, two), transfers(78, chain([both, transfer(20, 4, 1, 3)]))],
+        ]
+    }),
+    ("what is sent twice in a chain, and after it", || {
+        let setup = vec![accounts(0, vec![account(1, 0), account(2, 0)])];
+        let twice = chain([transfer(10, 1, 2, 1), transfer(11, 1, 2, 1), transfer(10, 1, 2, 1)]);
+        let good = chain([transfer(12, 1, 2, 1), transfer(13, 1, 2, 1)]);
+        let all = [twice.clone(), good.clone(), good, twice].concat();
+        vec![setup, vec![transfers(0, all.clone()), transfers(100, all.clone())], vec![transfers(0, all)]]
     }),
 ];
 
@@ -194,5 +326,46 @@ fn the_most_requests_of_alternating_kinds() {
         });
         let epoch: Vec<_> = if streams[1] == 0 { epoch.take(requests).collect() } else { epoch.collect() };
         check("alternating", vec![epoch], &SHARDS, 1);
+    }
+}
+
+/// Deadlines beyond the end of time are refused, and cost nothing else.
+#[test]
+fn deadlines_beyond_the_end_of_time() {
+    let end = i64::MAX as u64;
+    let setup = vec![accounts(0, vec![account(1, 0), account(2, 0), account(3, D)])];
+    let late = |id, debit, timeout| Transfer { timeout, ..pending(id, debit, 2, 1) };
+    let open = vec![late(10, 1, 1), late(11, 1, 3), late(12, 3, 3), late(13, 9, 3), late(11, 1, 3)];
+    let ends = vec![post(14, 10), post(15, 11), post(16, 12)];
+    let epochs = vec![
+        Epoch { requests: setup, ..Epoch::default() },
+        Epoch {
+            pause: end - 2_000_000_000 - TIME_START,
+            requests: vec![transfers(0, open), transfers(90, ends)],
+            ..Epoch::default()
+        },
+    ];
+    let tally = check_log("the end of time", &RandomLog { epochs }, &SHARDS, 20);
+    assert!(tally.transfer_codes.contains_key(&TransferCode::OverflowsTimeout));
+}
+
+/// Three posts in the very nanosecond of their deadlines, and one before it.
+#[test]
+fn a_post_at_its_deadline_is_too_late() {
+    let setup = vec![accounts(0, vec![account(1, 0), account(2, 0)])];
+    let open = |id| Transfer { timeout: 1, ..pending(id, 1, 2, 1) };
+    for (early, expired) in [(0, true), (1, false)] {
+        let epochs = vec![
+            Epoch { requests: setup.clone(), ..Epoch::default() },
+            Epoch { requests: vec![transfers(0, vec![open(10), open(11), open(12)])], ..Epoch::default() },
+            // Two headers and three transfers lie in between.
+            Epoch {
+                pause: 1_000_000_000 - 5 - early,
+                expire_back: u64::MAX,
+                requests: vec![transfers(0, vec![post(13, 10), post(14, 11), post(15, 12)])],
+            },
+        ];
+        let tally = check_log("deadlines", &RandomLog { epochs }, &SHARDS, 20);
+        assert_eq!(tally.transfer_codes.contains_key(&TransferCode::PendingTransferExpired), expired);
     }
 }

@@ -5,11 +5,13 @@
 //! shard: look-ups, digests and checkpoints happen there.
 
 use super::mail::{Mail, Sorter};
-use super::message::{Lane, Message, Vote};
+use super::message::{Amount, Closing, Lane, Message, Special, Vote};
 use super::outcome::Outcomes;
-use super::route::Router;
+use super::register::Register;
+use super::route::{Desk, Router};
 use super::serial::Serial;
 use super::solve::{Decision, Solver};
+use super::verdicts::{Told, Verdicts};
 use super::vote::{Booth, Voter};
 use crate::chunk::{Chunk, Kind};
 use crate::ledger::Ledger;
@@ -26,6 +28,10 @@ pub struct Plan {
     pub time: u64,
     /// Units of all its blocks.
     pub units: usize,
+    /// Pending transfers with a deadline up to this time expire at the end, nanoseconds.
+    pub expire_through: u64,
+    /// Nothing happens in it: no block, and nothing may expire.
+    pub is_idle: bool,
     /// By block: the first index, and the shard that it arrived at.
     arrivals: Vec<(u32, ShardId)>,
     shard: Option<ShardId>,
@@ -36,6 +42,8 @@ impl Plan {
         self.number = cut.epoch;
         self.time = cut.time;
         self.units = cut.units();
+        self.is_idle = cut.blocks.is_empty() && cut.expire_through == self.expire_through;
+        self.expire_through = cut.expire_through;
         self.shard = Some(shard);
         self.arrivals.clear();
         self.arrivals
@@ -88,14 +96,20 @@ pub struct Execution {
     phase: Phase,
     /// By shard: its `Start` for the next epoch is there.
     started: Vec<bool>,
+    /// What they say is special in it.
+    started_special: Special,
     voted: u16,
     held_in_all: u32,
     /// Hops of the last epoch: 0 serial, 2 or 4.
     hops: u8,
     router: Router,
+    verdicts: Verdicts,
     voter: Voter,
+    register: Register,
     solver: Solver,
     decisions: Sorter<Vote>,
+    amounts: Sorter<Amount>,
+    closings: Sorter<Closing>,
     serial: Serial,
 }
 
@@ -112,13 +126,18 @@ impl Execution {
             own: Vec::new(),
             phase: Phase::Gap,
             started: vec![false; usize::from(shards)],
+            started_special: Special::default(),
             voted: 0,
             held_in_all: 0,
             hops: 0,
             router: Router::new(placement),
+            verdicts: Verdicts::new(shards),
             voter: Voter::new(shards),
+            register: Register::new(placement),
             solver: Solver::new(shards),
             decisions: Sorter::new(shards),
+            amounts: Sorter::new(shards),
+            closings: Sorter::new(shards),
             serial: Serial::default(),
         }
     }
@@ -155,7 +174,7 @@ impl Execution {
     }
 
     /// Begins a committed epoch. `own` are its blocks that arrived here (or are replayed here), in stream order.
-    /// An epoch without blocks is executed at once. Panics out of order or outside of the gap.
+    /// An epoch without blocks in which nothing expires is executed at once. Panics out of order or outside of the gap.
     pub fn begin(&mut self, cut: &Cut, own: Vec<OwnBlock>) {
         assert!(
             self.in_gap() && cut.epoch == self.plan.number + 1,
@@ -163,7 +182,7 @@ impl Execution {
         );
         self.plan.set(cut, &self.ledger.placement, self.shard);
         self.own = own;
-        if cut.blocks.is_empty() {
+        if self.plan.is_idle {
             return;
         }
         self.outcomes.clear(self.plan.units);
@@ -172,18 +191,40 @@ impl Execution {
             self.serial.run(&self.own, &self.plan, &mut self.ledger, &mut self.outcomes);
             return;
         }
-        self.voter.clear(self.plan.units, self.ledger.accounts.len());
+        self.verdicts.clear(self.plan.units);
+        self.voter.clear(self.ledger.accounts.len());
+        self.register.clear();
         (self.voted, self.held_in_all) = (0, 0);
-        let epoch = self.plan.number;
-        self.mail.broadcast(|| Message::Start { epoch });
-        for own in &self.own {
-            self.router.route(&own.block, own.base, epoch, &mut self.outcomes, &mut self.mail);
-        }
-        self.router.flush(&mut self.mail);
-        self.mail.broadcast(|| Message::Routed { epoch });
+        self.route();
         self.phase = Phase::Starting;
         self.started[self.shard.index()] = true;
         self.start_when_all_have();
+    }
+
+    /// Sends what this shard's blocks ask for, and what is left to tell of the epoch before.
+    fn route(&mut self) {
+        let epoch = self.plan.number;
+        let start = self.mail.outgoing.len();
+        self.mail.broadcast(|| Message::Start { epoch, special: Special::default() });
+        let starts = start..self.mail.outgoing.len();
+        for closing in self.voter.take_closings() {
+            for to in self.ledger.placement.all() {
+                self.closings.push(&mut self.mail, epoch, to, closing);
+            }
+        }
+        self.closings.flush(&mut self.mail);
+        let mut desk =
+            Desk { epoch, time: self.plan.time, outcomes: &mut self.outcomes, mail: &mut self.mail };
+        for own in &self.own {
+            self.router.route(&own.block, own.base, &mut desk);
+        }
+        let special = self.router.flush(&mut self.mail);
+        self.voter.add_special(special);
+        for outgoing in &mut self.mail.outgoing[starts] {
+            outgoing.message = Message::Start { epoch, special };
+        }
+        self.register.send_releases(self.plan.expire_through, epoch, &self.ledger, &mut self.mail);
+        self.mail.broadcast(|| Message::Routed { epoch });
     }
 
     /// Whether a message from `from` on the route lane can be taken now; if not, it has to wait in its ring.
@@ -205,10 +246,11 @@ impl Execution {
             );
         }
         match message {
-            Message::Start { epoch } => {
+            Message::Start { epoch, special } => {
                 let next = self.plan.number + u64::from(self.in_gap());
                 assert!(epoch >= next, "shard {from} starts epoch {epoch}, expected {next} or a later one");
                 self.started[from.index()] = true;
+                self.started_special.add(special);
                 self.start_when_all_have();
             }
             Message::Routed { epoch } => {
@@ -245,6 +287,7 @@ impl Execution {
     fn start_when_all_have(&mut self) {
         if self.phase == Phase::Starting && self.started.iter().all(|s| *s) {
             self.started.fill(false);
+            self.voter.add_special(std::mem::take(&mut self.started_special));
             self.route_from(ShardId(0));
         }
     }
@@ -252,11 +295,7 @@ impl Execution {
     /// Goes on with the legs of `source`; this shard's own are here already.
     fn route_from(&mut self, mut source: ShardId) {
         if source == self.shard {
-            let mut local = std::mem::take(&mut self.mail.local);
-            for chunk in local.drain(..) {
-                self.take_chunk(source, chunk);
-            }
-            self.mail.local = local;
+            self.take_local();
             source.0 += 1;
         }
         if source.0 < self.ledger.placement.shards() {
@@ -264,10 +303,29 @@ impl Execution {
             return;
         }
         self.phase = Phase::Voting;
-        self.voter.flush_votes(&mut self.mail);
-        let (epoch, held) = (self.plan.number, self.voter.held());
+        let may_close = self.voter.tracks_all();
+        let mut booth = Booth {
+            ledger: &mut self.ledger,
+            mail: &mut self.mail,
+            outcomes: &mut self.outcomes,
+            verdicts: &mut self.verdicts,
+            epoch: &self.plan,
+        };
+        self.register.judge_claims(may_close, &mut booth);
+        self.take_local();
+        self.verdicts.flush(&mut self.mail);
+        let (epoch, held) = (self.plan.number, self.verdicts.held());
         self.mail.broadcast(|| Message::Voted { epoch, held });
         self.count_votes(held);
+    }
+
+    /// Takes what this shard has sent to itself.
+    fn take_local(&mut self) {
+        let mut local = std::mem::take(&mut self.mail.local);
+        for chunk in local.drain(..) {
+            self.take_chunk(self.shard, chunk);
+        }
+        self.mail.local = local;
     }
 
     fn take_chunk(&mut self, from: ShardId, chunk: Chunk) {
@@ -276,19 +334,29 @@ impl Execution {
             ledger: &mut self.ledger,
             mail: &mut self.mail,
             outcomes: &mut self.outcomes,
+            verdicts: &mut self.verdicts,
             epoch: &self.plan,
         };
         match chunk.kind() {
             Kind::Legs => self.voter.take_legs(chunk.items(), &mut booth),
-            Kind::Notes => self.voter.take_notes(chunk.items(), &mut booth),
+            Kind::Notes => self.register.take_notes(chunk.items(), &mut booth),
             Kind::Accounts => self.voter.take_accounts(chunk.items(), &mut booth),
+            Kind::Reserves => self.register.take_reserves(chunk.items()),
+            Kind::Claims => self.register.take_claims(chunk.items()),
+            Kind::Releases => self.voter.take_releases(chunk.items()),
+            Kind::Closings => self.register.take_closings(chunk.items()),
+            Kind::Endings => self.register.take_endings(chunk.items()),
+            Kind::ClaimLegs => self.voter.take_claim_legs(chunk.items()),
             Kind::Votes => {
                 for vote in chunk.items::<Vote>() {
-                    self.voter.take_vote(vote, &mut self.outcomes, &self.plan);
+                    self.verdicts.take(vote, &mut self.outcomes, &self.plan);
                 }
             }
             Kind::OpenLegs => self.solver.take_legs(from, chunk.items()),
             Kind::OpenNotes => self.solver.take_notes(chunk.items()),
+            Kind::OpenClaims => self.solver.take_claims(from, chunk.items()),
+            Kind::OpenAccounts => self.solver.take_accounts(from, chunk.items()),
+            Kind::Amounts => self.verdicts.take_amounts(chunk.items()),
             kind => unreachable!("{kind:?} is not a message of the execution"),
         }
         self.mail.recycle(chunk);
@@ -314,20 +382,18 @@ impl Execution {
             ledger: &mut self.ledger,
             mail: &mut self.mail,
             outcomes: &mut self.outcomes,
+            verdicts: &mut self.verdicts,
             epoch: &self.plan,
         };
         self.voter.send_open(coordinator, &mut booth);
+        self.register.send_open(coordinator, &mut booth);
         if coordinator != self.shard {
             self.phase = Phase::Scattering;
             self.mail.send(coordinator, Message::Gathered { epoch: self.plan.number });
             return;
         }
         self.phase = Phase::Gathering;
-        let mut local = std::mem::take(&mut self.mail.local);
-        for chunk in local.drain(..) {
-            self.take_chunk(self.shard, chunk);
-        }
-        self.mail.local = local;
+        self.take_local();
         self.count_gathered();
     }
 
@@ -338,33 +404,45 @@ impl Execution {
             return;
         }
         assert_eq!(self.phase, Phase::Gathering, "the coordinator's own open legs are the last or not");
-        let Self { shard, mail, outcomes, plan, voter, solver, decisions, .. } = self;
+        let Self { shard, mail, outcomes, plan, verdicts, solver, decisions, amounts, .. } = self;
         solver.solve(plan.units, |decision| {
-            for to in told(&decision, plan.arrival(decision.vote.index)) {
-                if to == *shard {
-                    voter.take_vote(&decision.vote, outcomes, plan);
-                } else {
+            for to in mail.others() {
+                if concerns(&decision, to, plan) {
                     decisions.push(mail, plan.number, to, decision.vote);
                 }
             }
+            if concerns(&decision, *shard, plan) {
+                verdicts.take(&decision.vote, outcomes, plan);
+            }
         });
         decisions.flush(mail);
+        let variable = solver.take_amounts();
+        for amount in &variable {
+            for to in mail.others() {
+                amounts.push(mail, plan.number, to, *amount);
+            }
+        }
+        amounts.flush(mail);
+        verdicts.take_amounts(&variable);
         let epoch = plan.number;
         mail.broadcast(|| Message::Scattered { epoch });
         self.finish(4);
     }
 
     fn finish(&mut self, hops: u8) {
-        self.voter.settle(&mut self.ledger);
+        self.voter.settle(&mut self.ledger, &self.verdicts, &self.plan);
+        self.register.settle(&mut self.ledger, &self.verdicts, &self.plan);
         self.outcomes.finish();
         self.hops = hops;
         self.phase = Phase::Gap;
     }
 }
 
-/// The shards that a decision has to reach, each once.
-fn told(decision: &Decision, arrival: ShardId) -> impl Iterator<Item = ShardId> + use<> {
-    let [a, b, c] = decision.concerned.unwrap_or([arrival; 3]);
-    let all = [arrival, a, b, c];
-    (0..4).filter(move |i| !all[..*i].contains(&all[*i])).map(move |i| all[i])
+/// Whether a decision has to reach this shard.
+fn concerns(decision: &Decision, shard: ShardId, plan: &Plan) -> bool {
+    match decision.told {
+        Some(Told::All) => true,
+        Some(Told::Some(shards)) if shards.contains(&shard) => true,
+        _ => plan.arrival(decision.vote.index) == shard,
+    }
 }

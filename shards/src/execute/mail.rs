@@ -43,6 +43,12 @@ impl Mail {
         self.shard
     }
 
+    /// Every other shard.
+    pub fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let shard = self.shard;
+        (0..self.shards).map(ShardId).filter(move |to| *to != shard)
+    }
+
     /// Sends a message to another shard.
     pub fn send(&mut self, to: ShardId, message: Message) {
         assert_ne!(to, self.shard, "no ring leads from a shard to itself");
@@ -51,7 +57,7 @@ impl Mail {
 
     /// Sends a message to every other shard.
     pub fn broadcast(&mut self, message: impl Fn() -> Message) {
-        for to in (0..self.shards).map(ShardId).filter(|to| *to != self.shard) {
+        for to in self.others() {
             self.outgoing.push(Outgoing { to, message: message() });
         }
     }

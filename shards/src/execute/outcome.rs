@@ -13,12 +13,19 @@ pub struct Outcomes {
     exists: Vec<(u16, Detail)>,
     /// Legs that found their account on another ledger: index and that ledger.
     ledgers: Vec<(u16, u32)>,
+    /// Linked chains: first and last index.
+    chains: Vec<(u16, u16)>,
 }
 
 impl Outcomes {
     /// No results.
     pub fn new() -> Self {
-        Self { ranks: vec![Rank::CREATED; EPOCH_UNITS_MAX], exists: Vec::new(), ledgers: Vec::new() }
+        Self {
+            ranks: vec![Rank::CREATED; EPOCH_UNITS_MAX],
+            exists: Vec::new(),
+            ledgers: Vec::new(),
+            chains: Vec::new(),
+        }
     }
 
     /// Forgets the epoch before.
@@ -26,6 +33,12 @@ impl Outcomes {
         self.ranks[..units].fill(Rank::CREATED);
         self.exists.clear();
         self.ledgers.clear();
+        self.chains.clear();
+    }
+
+    /// Notes a linked chain: its events are created together or not at all.
+    pub fn chain(&mut self, first: u16, last: u16) {
+        self.chains.push((first, last));
     }
 
     /// Notes a refusal; the lowest rank stays.
@@ -51,8 +64,8 @@ impl Outcomes {
         }
     }
 
-    /// All votes are in. Two legs that both found another ledger than the transfer's, and the same one: then it is the
-    /// transfer's that is wrong.
+    /// All votes are in. Of a chain the first refusal counts; the other events only failed with it. Two legs that both found
+    /// another ledger than the transfer's, and the same one: then it is the transfer's that is wrong.
     pub fn finish(&mut self) {
         let accounts_differ = Rank::of(TransferCode::AccountsMustHaveTheSameLedger);
         self.ledgers.sort_unstable();
@@ -63,6 +76,14 @@ impl Outcomes {
             }
         }
         self.exists.sort_unstable_by_key(|(index, _)| *index);
+        for (first, last) in self.chains.drain(..) {
+            let members = &mut self.ranks[usize::from(first)..=usize::from(last)];
+            if let Some(failed) = members.iter().position(|rank| *rank != Rank::CREATED) {
+                let rank = members[failed];
+                members.fill(Rank::LINKED_EVENT_FAILED);
+                members[failed] = rank;
+            }
+        }
     }
 
     /// The bytes of all outcomes.

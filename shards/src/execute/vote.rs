@@ -1,27 +1,32 @@
-//! Vote: each check where its data is.
+//! Vote: each check of an account where the account is.
 //!
 //! Legs on accounts without a balance limit are applied at once and undone if somebody refuses. For the others
 //! (*tracked* accounts) a leg is judged against the interval that the balance can have, with every earlier leg of the epoch
-//! still open: certain to pass, certain to be refused, or held. A sum that could overflow makes all accounts of the
-//! epoch tracked, from its first leg on: rare, exact, and one pass.
+//! still open: certain to pass, certain to be refused, or held. What is rare makes all accounts of the epoch tracked, from its
+//! first leg on: a sum that could overflow, transfers that balance or close, and linked accounts. Posts and voids come late, from
+//! the shard of the pending transfer. They only ever make room, so what passes without them passes; what would be refused is
+//! held while the epoch has any.
 
+mod settle;
+
+use super::epoch::Plan;
 use super::mail::{Mail, Sorter};
-use super::message::{Ballot, Detail, Leg, NewAccount, Note, OpenLeg, OpenNote, Vote};
+use super::message::{
+    ClaimLeg, Closing, Detail, Leg, LegId, LegKind, NewAccount, OpenAccount, OpenLeg, Release, Special, Vote,
+};
 use super::outcome::Outcomes;
+use super::verdicts::{Told, Verdicts};
 use crate::ledger::Ledger;
-use crate::ledger::ids::Consumed;
-use crate::ledger::rules::{Balance, Rank, Side};
-use crate::limits::EPOCH_UNITS_MAX;
-use crate::place::{Position, ShardId};
+use crate::ledger::rules::{Balance, Rank, Side, Sums};
+use crate::place::ShardId;
 use auriga_wire::TransferCode;
 use auriga_wire::record::AccountFlags;
-
-/// Bits of a transfer's state as this shard knows it.
-const REFUSED: u8 = 1;
-const HELD: u8 = 2;
+use std::collections::BTreeMap;
 
 /// Legs are looked up in groups, so that the memory of one is fetched while others are worked on.
 const GROUP: usize = 32;
+/// The slot of an account that may come to be in this epoch.
+const NO_SLOT: u32 = u32::MAX;
 
 /// A leg whose effect is in the balance already.
 #[derive(Clone, Copy, Debug)]
@@ -31,23 +36,17 @@ struct Applied {
     leg: LegId,
 }
 
-/// What identifies a leg beside its account and amount.
-#[derive(Clone, Copy, Debug)]
-struct LegId {
-    index: u16,
-    peer: u16,
-    id_shard: u16,
-    side: Side,
-}
-
 /// A leg on a tracked account.
 #[derive(Clone, Copy, Debug)]
 struct TrackedLeg {
     amount: u128,
     /// Number among the tracked accounts.
     account: u32,
+    ledger: u32,
     leg: LegId,
     held: bool,
+    /// Whether the account exists is open.
+    uncertain: bool,
 }
 
 /// An account whose balance stays as before the epoch until everything is decided.
@@ -55,31 +54,41 @@ struct TrackedLeg {
 struct Tracked {
     slot: u32,
     any_held: bool,
+    /// A leg that is not refused for certain closes it.
+    closing: bool,
     /// Sums of the epoch's legs so far that are not refused for certain.
     open: Balance,
-    /// While open legs are gathered: the balance with all that is decided so far.
+    /// While open legs are gathered: the balance and the flags with all that is decided so far.
     known: Balance,
+    flags: u16,
+}
+
+/// An account that may come to be in this epoch.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    new: NewAccount,
+    /// Number among the tracked accounts.
+    number: u32,
 }
 
 /// The voting side of one shard in one epoch.
 #[derive(Debug)]
 pub struct Voter {
-    states: Vec<u8>,
-    any_refused: bool,
-    held: u32,
-    track_all: bool,
+    special: Special,
     /// Number of accounts before the epoch.
     accounts_before: u32,
     applied: Vec<Applied>,
     tracked_legs: Vec<TrackedLeg>,
     tracked: Vec<Tracked>,
-    /// Ids that the epoch consumed: index and number.
-    consumed: Vec<(u16, u32)>,
-    /// Duplicates of ids that the epoch consumed: index and the original's.
-    duplicates: Vec<(u16, u16)>,
-    votes: Sorter<Vote>,
+    candidates: Vec<Candidate>,
+    /// By id: index of its first candidate, and number among the tracked accounts.
+    undecided: BTreeMap<u128, (u16, u32)>,
+    claim_legs: Vec<ClaimLeg>,
+    releases: Vec<Release>,
+    /// Accounts that the last epoch closed or opened; the next one begins by telling.
+    closings: Vec<Closing>,
     open_legs: Sorter<OpenLeg>,
-    open_notes: Sorter<OpenNote>,
+    open_accounts: Sorter<OpenAccount>,
 }
 
 /// What a voter needs of its shard for a while.
@@ -90,47 +99,59 @@ pub struct Booth<'a> {
     pub mail: &'a mut Mail,
     /// Results of what arrived here.
     pub outcomes: &'a mut Outcomes,
+    /// What is known of each event.
+    pub verdicts: &'a mut Verdicts,
     /// The epoch.
-    pub epoch: &'a super::epoch::Plan,
+    pub epoch: &'a Plan,
+}
+
+impl Booth<'_> {
+    /// Refuses an event.
+    pub fn refuse(&mut self, vote: &Vote, told: Told) {
+        self.verdicts.refuse(vote, told, self.epoch, self.mail, self.outcomes);
+    }
 }
 
 impl Voter {
     /// A voter among so many shards.
     pub fn new(shards: u16) -> Self {
         Self {
-            states: vec![0; EPOCH_UNITS_MAX],
-            any_refused: false,
-            held: 0,
-            track_all: false,
+            special: Special::default(),
             accounts_before: 0,
             applied: Vec::new(),
             tracked_legs: Vec::new(),
             tracked: Vec::new(),
-            consumed: Vec::new(),
-            duplicates: Vec::new(),
-            votes: Sorter::new(shards),
+            candidates: Vec::new(),
+            undecided: BTreeMap::new(),
+            claim_legs: Vec::new(),
+            releases: Vec::new(),
+            closings: Vec::new(),
             open_legs: Sorter::new(shards),
-            open_notes: Sorter::new(shards),
+            open_accounts: Sorter::new(shards),
         }
     }
 
     /// Forgets the epoch before. `accounts` is the number of accounts that exist.
-    pub fn clear(&mut self, units: usize, accounts: usize) {
-        self.states[..units].fill(0);
-        self.any_refused = false;
-        self.held = 0;
-        self.track_all = false;
+    pub fn clear(&mut self, accounts: usize) {
+        self.special = Special::default();
         self.accounts_before = accounts as u32;
         self.applied.clear();
         self.tracked_legs.clear();
         self.tracked.clear();
-        self.consumed.clear();
-        self.duplicates.clear();
+        self.candidates.clear();
+        self.undecided.clear();
+        self.claim_legs.clear();
+        self.releases.clear();
     }
 
-    /// Held legs and notes of this shard.
-    pub fn held(&self) -> u32 {
-        self.held
+    /// Notes what is special in the epoch, before its first leg.
+    pub fn add_special(&mut self, special: Special) {
+        self.special.add(special);
+    }
+
+    /// Whether the epoch may close accounts.
+    pub fn tracks_all(&self) -> bool {
+        self.special.track_all
     }
 
     /// Takes legs, in position order.
@@ -150,7 +171,7 @@ impl Voter {
             }
             for (leg, slot) in group.iter().zip(slots) {
                 let slot =
-                    slot.filter(|slot| *slot < self.accounts_before || is_before(*slot, leg.index, booth));
+                    slot.filter(|slot| *slot < self.accounts_before || is_before(*slot, leg.id.index, booth));
                 self.take_leg(leg, slot, booth);
             }
         }
@@ -158,92 +179,150 @@ impl Voter {
 
     #[inline]
     fn take_leg(&mut self, leg: &Leg, slot: Option<u32>, booth: &mut Booth<'_>) {
-        let side = leg.side();
-        let id = LegId { index: leg.index, peer: leg.peer, id_shard: leg.id_shard, side };
+        let side = leg.id.kind.side();
         let Some(slot) = slot else {
-            let code = match side {
-                Side::Debit => TransferCode::DebitAccountNotFound,
-                Side::Credit => TransferCode::CreditAccountNotFound,
-            };
-            return self.refuse_leg(id, code, Detail::NONE, booth);
+            return self.take_leg_of_nobody(leg, booth);
         };
-        let account = booth.ledger.accounts.hot_mut(slot);
-        if account.ledger != leg.ledger {
-            let ledger = Detail::ledger(account.ledger);
-            return self.refuse_leg(id, TransferCode::AccountsMustHaveTheSameLedger, ledger, booth);
+        let (ledger, flags) = {
+            let account = booth.ledger.accounts.hot(slot);
+            (account.ledger, account.flags)
+        };
+        if ledger != leg.ledger {
+            let ledger = Detail::ledger(ledger);
+            return refuse_leg(leg.id, TransferCode::AccountsMustHaveTheSameLedger, ledger, booth);
         }
-        if account.flags & AccountFlags::LIMITS == 0 && !self.track_all {
-            if account.balance.refuse(account.flags, side, leg.amount).is_none() {
-                account.balance.apply(side, leg.amount);
-                self.applied.push(Applied { amount: leg.amount, slot, leg: id });
+        if leg.id.kind.is(LegKind::LATE) && side == Side::Debit {
+            refuse_leg(leg.id, TransferCode::OverflowsTimeout, Detail::NONE, booth);
+        }
+        const TRACKED: u16 = AccountFlags::LIMITS | AccountFlags::CLOSED;
+        if flags & TRACKED == 0 && !self.special.track_all {
+            let mut balance = booth.ledger.accounts.balance(slot);
+            let half = leg.id.kind.half(leg.amount);
+            if balance.refuse(0, half).is_none() {
+                balance.add(half);
+                booth.ledger.accounts.set_balance(slot, &balance);
+                self.applied.push(Applied { amount: leg.amount, slot, leg: leg.id });
                 return;
             }
             self.track_everything(booth);
         }
-        self.take_tracked(slot, leg.amount, id, booth);
+        self.take_tracked(slot, leg.amount, leg.ledger, leg.id, booth);
+    }
+
+    /// Its account doesn't exist, or not for certain.
+    #[cold]
+    fn take_leg_of_nobody(&mut self, leg: &Leg, booth: &mut Booth<'_>) {
+        if let Some((_, account)) = self.candidate_before(leg.account, leg.id.index) {
+            let tracked = TrackedLeg {
+                amount: leg.amount,
+                account,
+                ledger: leg.ledger,
+                leg: leg.id,
+                held: true,
+                uncertain: true,
+            };
+            if leg.id.kind.is(LegKind::LATE) && leg.id.kind.side() == Side::Debit {
+                refuse_leg(leg.id, TransferCode::OverflowsTimeout, Detail::NONE, booth);
+            }
+            return self.hold(tracked, booth);
+        }
+        let code = match leg.id.kind.side() {
+            Side::Debit => TransferCode::DebitAccountNotFound,
+            Side::Credit => TransferCode::CreditAccountNotFound,
+        };
+        refuse_leg(leg.id, code, Detail::NONE, booth);
+    }
+
+    fn candidate_before(&self, id: u128, index: u16) -> Option<(u16, u32)> {
+        self.undecided.get(&id).copied().filter(|(first, _)| *first < index)
     }
 
     /// Takes every applied leg of the epoch back and tracks it instead. None of them could overflow, so none of them has
     /// anything new to say.
     #[cold]
     fn track_everything(&mut self, booth: &mut Booth<'_>) {
-        self.track_all = true;
+        self.special.track_all = true;
         let applied = std::mem::take(&mut self.applied);
         for leg in &applied {
-            booth.ledger.accounts.hot_mut(leg.slot).balance.undo(leg.leg.side, leg.amount);
+            booth.ledger.accounts.take_back(leg.slot, leg.leg.kind.half(leg.amount));
         }
         for leg in &applied {
-            self.take_tracked(leg.slot, leg.amount, leg.leg, booth);
+            let ledger = booth.ledger.accounts.hot(leg.slot).ledger;
+            self.take_tracked(leg.slot, leg.amount, ledger, leg.leg, booth);
         }
+        // Posts and voids are put in between by their index.
+        self.tracked_legs.sort_by_key(|leg| leg.leg.index);
     }
 
-    fn take_tracked(&mut self, slot: u32, amount: u128, leg: LegId, booth: &mut Booth<'_>) {
+    fn take_tracked(&mut self, slot: u32, amount: u128, ledger: u32, leg: LegId, booth: &mut Booth<'_>) {
         let account = self.track(slot, booth.ledger);
-        let tracked = &mut self.tracked[account as usize];
-        let hot = booth.ledger.accounts.hot(slot);
-        let (low, open) = (hot.balance, tracked.open);
-        let high = Balance {
-            debits: low.debits.saturating_add(open.debits),
-            credits: low.credits.saturating_add(open.credits),
-        };
+        let tracked = &self.tracked[account as usize];
+        let flags = booth.ledger.accounts.hot(slot).flags;
+        let (low, open) = (booth.ledger.accounts.balance(slot), tracked.open);
+        let high =
+            Balance { debits: plus(low.debits, open.debits), credits: plus(low.credits, open.credits) };
         // Saturated or not: no real balance lies above `high`, because a leg that overflows is never accepted.
-        let (best, worst) = match leg.side {
+        let (best, worst) = match leg.kind.side() {
             Side::Debit => (Balance { debits: low.debits, ..high }, Balance { debits: high.debits, ..low }),
             Side::Credit => {
                 (Balance { credits: low.credits, ..high }, Balance { credits: high.credits, ..low })
             }
         };
-        let best = best.refuse(hot.flags, leg.side, amount);
-        let worst = worst.refuse(hot.flags, leg.side, amount);
-        if let (Some(code), true) = (best, best == worst) {
-            return self.refuse_leg(leg, code, Detail::NONE, booth);
+        let half = leg.kind.half(amount);
+        let best = best.refuse(flags, half);
+        let worst = worst.refuse(flags, half);
+        let is_variable = leg.kind.is(LegKind::VARIABLE);
+        let closing = tracked.closing && flags & AccountFlags::CLOSED == 0;
+        let is_certain = !is_variable && !closing && !self.special.claims;
+        if let (Some(code), true) = (best, best == worst && is_certain) {
+            return refuse_leg(leg, code, Detail::NONE, booth);
         }
-        let held = worst.is_some();
-        let sum = match leg.side {
-            Side::Debit => &mut tracked.open.debits,
-            Side::Credit => &mut tracked.open.credits,
-        };
-        *sum = sum.saturating_add(amount);
-        tracked.any_held |= held;
-        self.tracked_legs.push(TrackedLeg { amount, account, leg, held });
+        let held = worst.is_some() || is_variable || closing;
+        let tracked = TrackedLeg { amount, account, ledger, leg, held, uncertain: false };
         if held {
-            self.held += 1;
-            let vote = Vote::hold(leg.index);
-            self.note_vote(&vote);
-            if leg.peer != booth.mail.shard().0 {
-                self.votes.push(booth.mail, booth.epoch.number, ShardId(leg.peer), vote);
-            }
+            self.hold(tracked, booth);
+        } else {
+            self.open(tracked);
         }
+    }
+
+    /// Notes a leg that isn't refused for certain.
+    fn open(&mut self, leg: TrackedLeg) {
+        let tracked = &mut self.tracked[leg.account as usize];
+        let half = leg.leg.kind.half(leg.amount);
+        let sums = tracked.open.side_mut(half.side);
+        let sum = if half.pending { &mut sums.pending } else { &mut sums.posted };
+        *sum = sum.saturating_add(half.amount);
+        tracked.closing |= leg.leg.kind.is(LegKind::CLOSING);
+        tracked.any_held |= leg.held;
+        self.tracked_legs.push(leg);
+    }
+
+    fn hold(&mut self, leg: TrackedLeg, booth: &mut Booth<'_>) {
+        self.open(leg);
+        let id = leg.leg;
+        let peer = ShardId(id.peer);
+        let told = if id.kind.is(LegKind::LINKED) { Told::All } else { Told::Some([peer; 3]) };
+        booth.verdicts.hold(id.index, id.unit, told, booth.epoch, booth.mail);
     }
 
     /// The account's number among the tracked.
     fn track(&mut self, slot: u32, ledger: &mut Ledger) -> u32 {
-        let hot = ledger.accounts.hot_mut(slot);
-        if self.tracked.get(hot.tracked as usize).is_some_and(|t| t.slot == slot) {
-            return hot.tracked;
+        let number = ledger.accounts.hot(slot).tracked;
+        if self.tracked.get(number as usize).is_some_and(|t| t.slot == slot) {
+            return number;
         }
+        let known = ledger.accounts.balance(slot);
+        let hot = ledger.accounts.hot_mut(slot);
         hot.tracked = self.tracked.len() as u32;
-        self.tracked.push(Tracked { slot, any_held: false, open: Balance::default(), known: hot.balance });
+        self.tracked.push(Tracked {
+            slot,
+            any_held: false,
+            closing: false,
+            open: Balance::default(),
+            known,
+            flags: hot.flags,
+        });
         hot.tracked
     }
 
@@ -251,174 +330,89 @@ impl Voter {
     pub fn take_accounts(&mut self, accounts: &[NewAccount], booth: &mut Booth<'_>) {
         for new in accounts {
             let hash = booth.ledger.placement.hash(new.account.id);
-            let refusal = if new.probe == 1 {
-                booth.ledger.accounts.exists(hash, &new.account)
-            } else {
+            let exists = booth.ledger.accounts.exists(hash, &new.account);
+            if let Some(code) = exists {
+                let vote = Vote::refuse(new.index, new.unit, Rank::of_account(code), Detail::NONE);
+                let arrival = booth.epoch.arrival(new.index);
+                let told = if new.linked == 1 { Told::All } else { Told::Some([arrival; 3]) };
+                booth.refuse(&vote, told);
+                continue;
+            }
+            let before = self.candidate_before(new.account.id, new.index);
+            if new.linked == 1 || before.is_some() {
+                self.take_candidate(new, before.map(|(_, number)| number), booth);
+            } else if new.probe == 0 {
                 let timestamp = booth.epoch.time + u64::from(new.index);
-                booth.ledger.accounts.create(hash, &new.account, timestamp).err()
-            };
-            if let Some(code) = refusal {
-                let vote = Vote::refuse(new.index, Rank::of_account(code), Detail::NONE);
-                self.cast(vote, [booth.epoch.arrival(new.index); 3], booth);
+                let created = booth.ledger.accounts.create(hash, &new.account, timestamp);
+                created.expect("looked up above");
             }
         }
     }
 
-    /// Takes id notes, in position order.
-    pub fn take_notes(&mut self, notes: &[Note], booth: &mut Booth<'_>) {
-        for group in notes.chunks(GROUP) {
-            let mut hashes = [0; GROUP];
-            for (note, hash) in group.iter().zip(&mut hashes) {
-                *hash = booth.ledger.placement.hash(note.id);
-                booth.ledger.ids.prefetch(*hash);
-            }
-            for (note, hash) in group.iter().zip(hashes) {
-                self.take_note(note, hash, booth);
-            }
-        }
-    }
-
-    #[inline]
-    fn take_note(&mut self, note: &Note, hash: u64, booth: &mut Booth<'_>) {
-        match booth.ledger.ids.find(hash, note.id, note.content) {
-            Some(consumed) => self.refuse_duplicate(note, consumed, booth),
-            None if note.probe == 0 => {
-                let position = Position::new(booth.epoch.number, note.index);
-                let number = booth.ledger.ids.consume(hash, note.id, position, note.content);
-                self.consumed.push((note.index, number));
-            }
-            None => {}
-        }
-    }
-
-    /// A duplicate is refused whatever became of its original; only the code may have to wait for that.
+    /// Whether the account comes to be hangs on its chain, or on that of an earlier one with the same id.
     #[cold]
-    fn refuse_duplicate(&mut self, note: &Note, consumed: Consumed, booth: &mut Booth<'_>) {
-        let original = consumed.position;
-        let detail = Detail::original(&consumed);
-        let vote = if original.epoch() == booth.epoch.number {
-            self.duplicates.push((note.index, original.index()));
-            self.held += 1;
-            Vote::refuse(note.index, Rank::EXISTS, detail)
-        } else if consumed.refused {
-            Vote::refuse(note.index, Rank::ID_ALREADY_FAILED, Detail::NONE)
-        } else {
-            Vote::refuse(note.index, Rank::EXISTS, detail)
-        };
-        let arrival = booth.epoch.arrival(note.index);
-        let to = match note.probe {
-            0 => [arrival, ShardId(note.debit_shard), ShardId(note.credit_shard)],
-            _ => [arrival; 3],
-        };
-        self.cast(vote, to, booth);
-    }
-
-    #[cold]
-    fn refuse_leg(&mut self, leg: LegId, code: TransferCode, detail: Detail, booth: &mut Booth<'_>) {
-        let to = [booth.epoch.arrival(leg.index), ShardId(leg.peer), ShardId(leg.id_shard)];
-        self.cast(Vote::refuse(leg.index, Rank::of(code), detail), to, booth);
-    }
-
-    /// Tells each of these shards once; this one, if it is among them, at once.
-    fn cast(&mut self, vote: Vote, to: [ShardId; 3], booth: &mut Booth<'_>) {
-        for (i, shard) in to.into_iter().enumerate() {
-            if to[..i].contains(&shard) {
-                continue;
-            }
-            if shard == booth.mail.shard() {
-                self.take_vote(&vote, booth.outcomes, booth.epoch);
+    fn take_candidate(&mut self, new: &NewAccount, before: Option<u32>, booth: &mut Booth<'_>) {
+        let number = before.unwrap_or_else(|| {
+            self.tracked.push(Tracked {
+                slot: NO_SLOT,
+                any_held: false,
+                closing: false,
+                open: Balance::default(),
+                known: Balance::default(),
+                flags: 0,
+            });
+            (self.tracked.len() - 1) as u32
+        });
+        if new.probe == 0 {
+            self.undecided.entry(new.account.id).or_insert((new.index, number));
+        } else if before.is_none() {
+            return;
+        }
+        self.candidates.push(Candidate { new: *new, number });
+        if before.is_some() {
+            self.tracked[number as usize].any_held = true;
+            if new.linked == 1 {
+                booth.verdicts.hold(new.index, new.unit, Told::All, booth.epoch, booth.mail);
             } else {
-                self.votes.push(booth.mail, booth.epoch.number, shard, vote);
+                booth.verdicts.hold_here(new.index, new.unit);
             }
         }
     }
 
-    /// Takes a vote on a transfer that arrived here or has a leg or its id here. May come before this shard's own legs
-    /// have all been judged: those judge without it.
-    pub fn take_vote(&mut self, vote: &Vote, outcomes: &mut Outcomes, epoch: &super::epoch::Plan) {
-        self.note_vote(vote);
-        if epoch.is_own(vote.index) {
-            outcomes.take(vote);
-        }
+    /// Takes what posts and voids do to accounts here.
+    pub fn take_claim_legs(&mut self, legs: &[ClaimLeg]) {
+        self.claim_legs.extend_from_slice(legs);
     }
 
-    fn note_vote(&mut self, vote: &Vote) {
-        let bit = match vote.ballot() {
-            Ballot::Refused | Ballot::OriginalRefused => REFUSED,
-            Ballot::Held => HELD,
-        };
-        self.any_refused |= bit == REFUSED;
-        self.states[usize::from(vote.index)] |= bit;
+    /// Takes what expired pending transfers give back.
+    pub fn take_releases(&mut self, releases: &[Release]) {
+        self.releases.extend_from_slice(releases);
     }
 
-    /// Sends the votes that are still in open chunks.
-    pub fn flush_votes(&mut self, mail: &mut Mail) {
-        self.votes.flush(mail);
+    /// Accounts that the epoch before closed or opened.
+    pub fn take_closings(&mut self) -> std::vec::Drain<'_, Closing> {
+        self.closings.drain(..)
     }
+}
 
-    /// All votes are in and something is held: sends what is open here to the coordinator.
-    pub fn send_open(&mut self, coordinator: ShardId, booth: &mut Booth<'_>) {
-        let epoch = booth.epoch.number;
-        for leg in &self.tracked_legs {
-            let account = &mut self.tracked[leg.account as usize];
-            if !account.any_held {
-                continue;
-            }
-            let state = self.states[usize::from(leg.leg.index)];
-            let refused = state & REFUSED != 0;
-            if !refused && state & HELD == 0 {
-                account.known.apply(leg.leg.side, leg.amount);
-                continue;
-            }
-            if refused && !leg.held {
-                continue;
-            }
-            let open = OpenLeg {
-                amount: leg.amount,
-                debits: account.known.debits,
-                credits: account.known.credits,
-                account: leg.account,
-                index: leg.leg.index,
-                peer: leg.leg.peer,
-                id_shard: leg.leg.id_shard,
-                flags: booth.ledger.accounts.hot(account.slot).flags,
-                side: u8::from(leg.leg.side == Side::Credit),
-                held: u8::from(leg.held),
-                refused: u8::from(refused),
-                pad: 0,
-            };
-            self.open_legs.push(booth.mail, epoch, coordinator, open);
-        }
-        for (index, original) in &self.duplicates {
-            let original_refused = self.states[usize::from(*original)] & REFUSED;
-            let open = OpenNote { index: *index, original: *original, original_refused, pad: [0; 11] };
-            self.open_notes.push(booth.mail, epoch, coordinator, open);
-        }
-        self.open_legs.flush(booth.mail);
-        self.open_notes.flush(booth.mail);
-    }
+fn slot_of(account: u128, ledger: &Ledger) -> u32 {
+    let hash = ledger.placement.hash(account);
+    ledger.accounts.find(hash, account).expect("accounts of a created transfer stay")
+}
 
-    /// Everything is decided: who was not refused is created.
-    pub fn settle(&mut self, ledger: &mut Ledger) {
-        if self.any_refused {
-            for leg in &self.applied {
-                if self.states[usize::from(leg.leg.index)] & REFUSED != 0 {
-                    ledger.accounts.hot_mut(leg.slot).balance.undo(leg.leg.side, leg.amount);
-                }
-            }
-            for (index, number) in &self.consumed {
-                if self.states[usize::from(*index)] & REFUSED != 0 {
-                    ledger.ids.refuse(*number);
-                }
-            }
-        }
-        for leg in &self.tracked_legs {
-            if self.states[usize::from(leg.leg.index)] & REFUSED == 0 {
-                let slot = self.tracked[leg.account as usize].slot;
-                ledger.accounts.hot_mut(slot).balance.apply(leg.leg.side, leg.amount);
-            }
-        }
-    }
+fn plus(a: Sums, b: Sums) -> Sums {
+    Sums { pending: a.pending.saturating_add(b.pending), posted: a.posted.saturating_add(b.posted) }
+}
+
+#[cold]
+fn refuse_leg(leg: LegId, code: TransferCode, detail: Detail, booth: &mut Booth<'_>) {
+    let vote = Vote::refuse(leg.index, leg.unit, Rank::of(code), detail);
+    let told = if leg.kind.is(LegKind::LINKED) {
+        Told::All
+    } else {
+        Told::Some([ShardId(leg.peer), ShardId(leg.id_shard), booth.mail.shard()])
+    };
+    booth.refuse(&vote, told);
 }
 
 /// Whether an account of this epoch was created before the event with this index.

@@ -2,15 +2,18 @@
 
 use super::index::Index;
 use super::pages::Pages;
-use super::rules::{Balance, compare_accounts};
+use super::rules::{Balance, Half, Side, Sums, compare_accounts};
+use auriga_wire::record::AccountFlags;
 use auriga_wire::{Account, AccountCode};
 
 /// What a transfer touches of an account: one cache line.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug)]
 pub struct Hot {
-    /// The two sums that legs change.
-    pub balance: Balance,
+    /// Posted debits.
+    debits: u128,
+    /// Posted credits.
+    credits: u128,
     /// The account's id.
     pub id: u128,
     /// The account's ledger.
@@ -20,6 +23,8 @@ pub struct Hot {
     pub tracked: u32,
     /// `AccountFlags`
     pub flags: u16,
+    /// Whether a pending sum isn't 0: only then are they looked at.
+    has_pending: bool,
 }
 
 const _: () = assert!(size_of::<Hot>() == 64);
@@ -40,6 +45,14 @@ pub struct Accounts {
     index: Index,
     hot: Pages<Hot>,
     cold: Pages<Cold>,
+    pending: Pages<Pending>,
+}
+
+/// The pending sums of an account.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pending {
+    debits: u128,
+    credits: u128,
 }
 
 impl Accounts {
@@ -83,18 +96,83 @@ impl Accounts {
         &mut self.hot[slot]
     }
 
+    /// An account's balance.
+    #[inline]
+    pub fn balance(&self, slot: u32) -> Balance {
+        let hot = &self.hot[slot];
+        let pending = if hot.has_pending { self.pending[slot] } else { Pending::default() };
+        Balance {
+            debits: Sums { pending: pending.debits, posted: hot.debits },
+            credits: Sums { pending: pending.credits, posted: hot.credits },
+        }
+    }
+
+    /// Sets an account's balance.
+    #[inline]
+    pub fn set_balance(&mut self, slot: u32, balance: &Balance) {
+        let hot = &mut self.hot[slot];
+        (hot.debits, hot.credits) = (balance.debits.posted, balance.credits.posted);
+        let pending = Pending { debits: balance.debits.pending, credits: balance.credits.pending };
+        let has_pending = pending.debits != 0 || pending.credits != 0;
+        if has_pending || hot.has_pending {
+            hot.has_pending = has_pending;
+            self.pending[slot] = pending;
+        }
+    }
+
+    /// Adds half a transfer that was not refused.
+    #[inline]
+    pub fn add(&mut self, slot: u32, half: Half) {
+        let mut balance = self.balance(slot);
+        balance.add(half);
+        self.set_balance(slot, &balance);
+    }
+
+    /// Takes a half back that was added.
+    #[inline]
+    pub fn take_back(&mut self, slot: u32, half: Half) {
+        let mut balance = self.balance(slot);
+        balance.take_back(half);
+        self.set_balance(slot, &balance);
+    }
+
+    /// Ends the reservation of a pending transfer's half, and posts some of it.
+    pub fn resolve(&mut self, slot: u32, side: Side, reserved: u128, posted: u128) {
+        let mut balance = self.balance(slot);
+        balance.resolve(side, reserved, posted);
+        self.set_balance(slot, &balance);
+    }
+
+    /// Closes or opens an account.
+    pub fn set_closed(&mut self, slot: u32, closed: bool) {
+        let flags = &mut self.hot[slot].flags;
+        *flags = if closed { *flags | AccountFlags::CLOSED } else { *flags & !AccountFlags::CLOSED };
+    }
+
+    /// Forgets the newest account, that of a chain which failed. Panics if it isn't the newest.
+    pub fn forget(&mut self, hash: u64, slot: u32) {
+        assert_eq!(slot as usize + 1, self.len(), "accounts of a chain are forgotten newest first");
+        self.index.remove(hash, slot);
+        self.hot.pop();
+        self.cold.pop();
+        self.pending.pop();
+    }
+
     /// Creates an account whose record has no static fault, or says how it exists already.
     pub fn create(&mut self, hash: u64, account: &Account, timestamp: u64) -> Result<u32, AccountCode> {
         if let Some(code) = self.exists(hash, account) {
             return Err(code);
         }
         let slot = self.hot.push(Hot {
-            balance: Balance::default(),
+            debits: 0,
+            credits: 0,
             id: account.id,
             ledger: account.ledger,
             tracked: 0,
             flags: account.flags,
+            has_pending: false,
         });
+        self.pending.push(Pending::default());
         let cold = self.cold.push(Cold {
             user_data_128: account.user_data_128,
             user_data_64: account.user_data_64,
@@ -119,11 +197,13 @@ impl Accounts {
 
     /// The account's record with its balances.
     pub fn record(&self, slot: u32) -> Account {
-        let (hot, cold) = (&self.hot[slot], &self.cold[slot]);
+        let (hot, cold, balance) = (&self.hot[slot], &self.cold[slot], self.balance(slot));
         Account {
             id: hot.id,
-            debits_posted: hot.balance.debits,
-            credits_posted: hot.balance.credits,
+            debits_pending: balance.debits.pending,
+            debits_posted: balance.debits.posted,
+            credits_pending: balance.credits.pending,
+            credits_posted: balance.credits.posted,
             user_data_128: cold.user_data_128,
             user_data_64: cold.user_data_64,
             user_data_32: cold.user_data_32,

@@ -58,6 +58,34 @@ impl Index {
         segment.used += 1;
     }
 
+    /// Removes the entry with this hash's tag and this number, and closes the gap. Panics if it isn't there.
+    pub fn remove(&mut self, hash: u64, number: u32) {
+        let segment = &mut self.segments[segment_of(hash)];
+        let mask = segment.entries.len() - 1;
+        let wanted = u64::from(tag_of(hash)) << 32 | u64::from(number);
+        let mut gap = tag_of(hash) as usize & mask;
+        while segment.entries[gap] != wanted {
+            assert_ne!(segment.entries[gap], EMPTY, "only what was inserted is removed");
+            gap = (gap + 1) & mask;
+        }
+        let mut next = gap;
+        loop {
+            next = (next + 1) & mask;
+            let entry = segment.entries[next];
+            if entry == EMPTY {
+                break;
+            }
+            // An entry may move into the gap if that isn't before its first place.
+            let first = (entry >> 32) as usize & mask;
+            if next.wrapping_sub(first) & mask >= next.wrapping_sub(gap) & mask {
+                segment.entries[gap] = entry;
+                gap = next;
+            }
+        }
+        segment.entries[gap] = EMPTY;
+        segment.used -= 1;
+    }
+
     /// Asks for the cache line that [`Index::find`] will read first.
     #[inline]
     pub fn prefetch(&self, hash: u64) {
@@ -119,6 +147,22 @@ mod tests {
         }
         for id in 0..200_000u32 {
             assert_eq!(index.find(placement.hash(u128::from(id) * 3), |n| n == id), Some(id));
+        }
+    }
+
+    #[test]
+    fn what_was_removed_is_gone_and_all_else_stays() {
+        let placement = Placement::new(1, 99);
+        let hash = |id: u32| placement.hash(u128::from(id));
+        let mut index = Index::new();
+        for id in 0..100_000 {
+            index.insert(hash(id), id);
+        }
+        for id in (0..100_000).filter(|id| id % 3 != 0) {
+            index.remove(hash(id), id);
+        }
+        for id in 0..100_000 {
+            assert_eq!(index.find(hash(id), |n| n == id), (id % 3 == 0).then_some(id));
         }
     }
 }

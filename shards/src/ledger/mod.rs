@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod ids;
 pub mod index;
 pub mod pages;
+pub mod pendings;
 pub mod rules;
 
 /// Asks the CPU for the cache line of `place`.
@@ -22,6 +23,7 @@ pub(crate) fn prefetch<T>(place: &T) {
 use crate::place::Placement;
 use accounts::Accounts;
 use ids::Ids;
+use pendings::Pendings;
 
 /// What one shard holds of the ledger.
 #[derive(Debug)]
@@ -32,20 +34,24 @@ pub struct Ledger {
     pub accounts: Accounts,
     /// This shard's transfer ids.
     pub ids: Ids,
+    /// This shard's pending transfers.
+    pub pendings: Pendings,
 }
 
 impl Ledger {
     /// An empty ledger.
     pub fn new(placement: Placement) -> Self {
-        Self { placement, accounts: Accounts::default(), ids: Ids::default() }
+        Self { placement, accounts: Accounts::default(), ids: Ids::default(), pendings: Pendings::default() }
     }
 
-    /// The sum, modulo 2^128, of a hash of every account and every remembered id with its outcome. Neither order nor
-    /// sharding changes it: the digests of all shards add up to that of the whole state.
+    /// The sum, modulo 2^128, of a hash of every account, every remembered id with its outcome, and every pending transfer.
+    /// Neither order nor sharding changes it: the digests of all shards add up to that of the whole state.
     pub fn digest(&self) -> u128 {
         let hash = |kind: u64, bytes: &[u8]| xxhash_rust::xxh3::xxh3_128_with_seed(bytes, kind);
         let accounts = self.accounts.records().map(|a| hash(1, bytemuck::bytes_of(&a)));
         let ids = self.ids.canonical().map(|id| hash(2, &id));
-        accounts.chain(ids).fold(0, u128::wrapping_add)
+        let amounts = self.ids.amounts().map(|(id, amount)| hash(3, bytemuck::bytes_of(&[id, amount])));
+        let pendings = self.pendings.iter().map(|pending| hash(4, &pending.canonical()));
+        accounts.chain(ids).chain(amounts).chain(pendings).fold(0, u128::wrapping_add)
     }
 }

@@ -40,6 +40,16 @@ impl<T: Copy> Pages<T> {
         number
     }
 
+    /// Removes the last element.
+    pub fn pop(&mut self) {
+        self.len -= 1;
+        let page = self.len / Self::PER_PAGE;
+        self.pages[page].pop();
+        if self.len.is_multiple_of(Self::PER_PAGE) {
+            self.pages.truncate(page);
+        }
+    }
+
     /// Every element, in the order of the numbers.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.pages.iter().flatten()

@@ -3,6 +3,7 @@
 //! A [`Rank`] is a code's place in that order; of several refusals of one event the lowest rank is the answer. The
 //! order is the documented one of TigerBeetle's data model, with our own codes put in.
 
+use super::pendings::Pending;
 use auriga_wire::record::{Account, AccountFlags, Transfer, TransferFlags};
 use auriga_wire::{AccountCode, TransferCode};
 
@@ -13,6 +14,7 @@ pub struct Rank(pub u8);
 
 /// Transfer codes in order of precedence.
 pub const TRANSFER_ORDER: &[TransferCode] = &[
+    TransferCode::LinkedEventFailed,
     TransferCode::TimestampMustBeZero,
     TransferCode::ReservedFlag,
     TransferCode::FlagNotSupportedYet,
@@ -31,27 +33,51 @@ pub const TRANSFER_ORDER: &[TransferCode] = &[
     TransferCode::ExistsWithDifferentCode,
     TransferCode::Exists,
     TransferCode::IdAlreadyFailed,
+    TransferCode::FlagsAreMutuallyExclusive,
     TransferCode::DebitAccountIdMustNotBeZero,
     TransferCode::DebitAccountIdMustNotBeIntMax,
     TransferCode::CreditAccountIdMustNotBeZero,
     TransferCode::CreditAccountIdMustNotBeIntMax,
     TransferCode::AccountsMustBeDifferent,
     TransferCode::PendingIdMustBeZero,
+    TransferCode::PendingIdMustNotBeZero,
+    TransferCode::PendingIdMustNotBeIntMax,
+    TransferCode::PendingIdMustBeDifferent,
     TransferCode::TimeoutReservedForPendingTransfer,
+    TransferCode::ClosingTransferMustBePending,
     TransferCode::LedgerMustNotBeZero,
     TransferCode::CodeMustNotBeZero,
     TransferCode::DebitAccountNotFound,
     TransferCode::CreditAccountNotFound,
     TransferCode::AccountsMustHaveTheSameLedger,
     TransferCode::TransferMustHaveTheSameLedgerAsAccounts,
+    TransferCode::PendingTransferNotFound,
+    TransferCode::PendingTransferNotPending,
+    TransferCode::PendingTransferAlreadyPosted,
+    TransferCode::PendingTransferAlreadyVoided,
+    TransferCode::PendingTransferExpired,
+    TransferCode::PendingTransferHasDifferentDebitAccountId,
+    TransferCode::PendingTransferHasDifferentCreditAccountId,
+    TransferCode::PendingTransferHasDifferentLedger,
+    TransferCode::PendingTransferHasDifferentCode,
+    TransferCode::ExceedsPendingTransferAmount,
+    TransferCode::PendingTransferHasDifferentAmount,
+    TransferCode::DebitAccountAlreadyClosed,
+    TransferCode::CreditAccountAlreadyClosed,
+    TransferCode::OverflowsDebitsPending,
+    TransferCode::OverflowsCreditsPending,
     TransferCode::OverflowsDebitsPosted,
     TransferCode::OverflowsCreditsPosted,
+    TransferCode::OverflowsDebits,
+    TransferCode::OverflowsCredits,
+    TransferCode::OverflowsTimeout,
     TransferCode::ExceedsCredits,
     TransferCode::ExceedsDebits,
 ];
 
 /// Account codes in order of precedence.
 pub const ACCOUNT_ORDER: &[AccountCode] = &[
+    AccountCode::LinkedEventFailed,
     AccountCode::TimestampMustBeZero,
     AccountCode::ReservedField,
     AccountCode::ReservedFlag,
@@ -79,6 +105,12 @@ impl Rank {
     pub const CREATED: Self = Self(u8::MAX);
     /// A consumed id whose transfer was created; which field differs, if any, is read from the log for the reply.
     pub const EXISTS: Self = Self::of(TransferCode::Exists);
+    /// Another member of the chain was refused.
+    pub const LINKED_EVENT_FAILED: Self = Self::of(TransferCode::LinkedEventFailed);
+    /// The first rank that a record with a fault of its own asks its id for.
+    pub const EXISTS_FIRST: Self = Self::of(TransferCode::ExistsWithDifferentFlags);
+    /// The same of an account.
+    pub const ACCOUNT_EXISTS_FIRST: Self = Self::of_account(AccountCode::ExistsWithDifferentFlags);
     /// A consumed id whose transfer was refused.
     pub const ID_ALREADY_FAILED: Self = Self::of(TransferCode::IdAlreadyFailed);
 
@@ -143,7 +175,7 @@ pub fn refuse_account(account: &Account) -> Option<AccountCode> {
 pub fn refuse_transfer(t: &Transfer) -> Option<TransferCode> {
     let is_end = |id: u128| id.wrapping_add(1) <= 1;
     let plain = t.timestamp == 0
-        && t.flags == 0
+        && t.flags & !(TransferFlags::LINKED | TransferFlags::BALANCING) == 0
         && !is_end(t.id)
         && !is_end(t.debit_account_id)
         && !is_end(t.credit_account_id)
@@ -155,27 +187,76 @@ pub fn refuse_transfer(t: &Transfer) -> Option<TransferCode> {
     if plain { None } else { first_static_fault(t) }
 }
 
-#[cold]
 fn first_static_fault(t: &Transfer) -> Option<TransferCode> {
     use TransferCode as C;
+    type F = TransferFlags;
+    let resolves = t.flags & F::RESOLVING != 0;
+    let moves = !resolves;
     let checks = [
         (t.timestamp != 0, C::TimestampMustBeZero),
-        (t.flags & !TransferFlags::KNOWN != 0, C::ReservedFlag),
-        (t.flags & !TransferFlags::SUPPORTED != 0, C::FlagNotSupportedYet),
+        (t.flags & !F::KNOWN != 0, C::ReservedFlag),
+        (t.flags & !F::SUPPORTED != 0, C::FlagNotSupportedYet),
         (t.id == 0, C::IdMustNotBeZero),
         (t.id == u128::MAX, C::IdMustNotBeIntMax),
-        (t.debit_account_id == 0, C::DebitAccountIdMustNotBeZero),
-        (t.debit_account_id == u128::MAX, C::DebitAccountIdMustNotBeIntMax),
-        (t.credit_account_id == 0, C::CreditAccountIdMustNotBeZero),
-        (t.credit_account_id == u128::MAX, C::CreditAccountIdMustNotBeIntMax),
-        (t.debit_account_id == t.credit_account_id, C::AccountsMustBeDifferent),
-        (t.pending_id != 0, C::PendingIdMustBeZero),
-        (t.timeout != 0, C::TimeoutReservedForPendingTransfer),
-        (t.ledger == 0, C::LedgerMustNotBeZero),
-        (t.code == 0, C::CodeMustNotBeZero),
+        (
+            t.flags & F::RESOLVING == F::RESOLVING
+                || resolves && t.flags & (F::PENDING | F::BALANCING | F::CLOSING) != 0,
+            C::FlagsAreMutuallyExclusive,
+        ),
+        (moves && t.debit_account_id == 0, C::DebitAccountIdMustNotBeZero),
+        (moves && t.debit_account_id == u128::MAX, C::DebitAccountIdMustNotBeIntMax),
+        (moves && t.credit_account_id == 0, C::CreditAccountIdMustNotBeZero),
+        (moves && t.credit_account_id == u128::MAX, C::CreditAccountIdMustNotBeIntMax),
+        (moves && t.debit_account_id == t.credit_account_id, C::AccountsMustBeDifferent),
+        (moves && t.pending_id != 0, C::PendingIdMustBeZero),
+        (resolves && t.pending_id == 0, C::PendingIdMustNotBeZero),
+        (resolves && t.pending_id == u128::MAX, C::PendingIdMustNotBeIntMax),
+        (resolves && t.pending_id == t.id, C::PendingIdMustBeDifferent),
+        (t.flags & F::PENDING == 0 && t.timeout != 0, C::TimeoutReservedForPendingTransfer),
+        (t.flags & F::CLOSING != 0 && t.flags & F::PENDING == 0, C::ClosingTransferMustBePending),
+        (moves && t.ledger == 0, C::LedgerMustNotBeZero),
+        (moves && t.code == 0, C::CodeMustNotBeZero),
     ];
     checks.into_iter().find_map(|(fails, code)| fails.then_some(code))
 }
+
+/// The moment from which a pending transfer can't be posted or voided, nanoseconds of epoch time: `None` if it has no
+/// timeout. An error if that is beyond the end of time.
+pub fn deadline(timestamp: u64, timeout: u32) -> Result<Option<u64>, TransferCode> {
+    if timeout == 0 {
+        return Ok(None);
+    }
+    let deadline = timestamp.saturating_add(u64::from(timeout) * 1_000_000_000);
+    if deadline > TIME_MAX { Err(TransferCode::OverflowsTimeout) } else { Ok(Some(deadline)) }
+}
+
+/// Why a post or void of a pending transfer is refused, or the amount that a post posts (a void: voids).
+pub fn refuse_claim(t: &Transfer, pending: &Pending, timestamp: u64) -> Result<u128, TransferCode> {
+    use TransferCode as C;
+    let is_void = t.flags & TransferFlags::VOID_PENDING_TRANSFER != 0;
+    let differs = |asked: u128, found: u128| asked != 0 && asked != found;
+    let all = if is_void { 0 } else { u128::MAX };
+    let amount = if t.amount == all { pending.amount } else { t.amount };
+    let checks = [
+        (pending.deadline.is_some_and(|deadline| deadline <= timestamp), C::PendingTransferExpired),
+        (differs(t.debit_account_id, pending.debit_account_id), C::PendingTransferHasDifferentDebitAccountId),
+        (
+            differs(t.credit_account_id, pending.credit_account_id),
+            C::PendingTransferHasDifferentCreditAccountId,
+        ),
+        (differs(t.ledger.into(), pending.ledger.into()), C::PendingTransferHasDifferentLedger),
+        (differs(t.code.into(), pending.code.into()), C::PendingTransferHasDifferentCode),
+        (amount > pending.amount, C::ExceedsPendingTransferAmount),
+        (is_void && amount < pending.amount, C::PendingTransferHasDifferentAmount),
+    ];
+    match checks.into_iter().find(|(fails, _)| *fails) {
+        Some((_, code)) => Err(code),
+        None => Ok(amount),
+    }
+}
+
+/// The end of time, nanoseconds.
+const TIME_MAX: u64 = i64::MAX as u64;
 
 /// How a retry differs from the transfer that was created with its id: the first different field decides.
 pub fn compare_transfers(retry: &Transfer, created: &Transfer) -> TransferCode {
@@ -200,7 +281,7 @@ pub fn compare_transfers(retry: &Transfer, created: &Transfer) -> TransferCode {
 pub fn compare_accounts(retry: &Account, created: &Account) -> AccountCode {
     use AccountCode as C;
     let checks = [
-        (retry.flags != created.flags, C::ExistsWithDifferentFlags),
+        ((retry.flags ^ created.flags) & !AccountFlags::CLOSED != 0, C::ExistsWithDifferentFlags),
         (retry.user_data_128 != created.user_data_128, C::ExistsWithDifferentUserData128),
         (retry.user_data_64 != created.user_data_64, C::ExistsWithDifferentUserData64),
         (retry.user_data_32 != created.user_data_32, C::ExistsWithDifferentUserData32),
@@ -219,52 +300,132 @@ pub enum Side {
     Credit,
 }
 
-/// An account's balance as far as the rules look at it.
+/// Half of a transfer that moves money, as its account sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Half {
+    /// Which of the account's sums it is about.
+    pub side: Side,
+    /// Whether the amount is only reserved.
+    pub pending: bool,
+    /// In the ledger's smallest unit.
+    pub amount: u128,
+}
+
+/// An account's four sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Balance {
-    /// Posted debits.
-    pub debits: u128,
-    /// Posted credits.
-    pub credits: u128,
+    /// Debits.
+    pub debits: Sums,
+    /// Credits.
+    pub credits: Sums,
+}
+
+/// The two sums of one side. Together they fit 128 bits: a transfer after which they would not is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Sums {
+    /// Reserved by pending transfers.
+    pub pending: u128,
+    /// Moved.
+    pub posted: u128,
+}
+
+impl Sums {
+    /// Both together.
+    pub fn total(self) -> u128 {
+        self.pending.saturating_add(self.posted)
+    }
 }
 
 impl Balance {
-    /// Why a leg of `amount` can't be applied to this balance of an account with these flags.
-    #[inline]
-    pub fn refuse(&self, flags: u16, side: Side, amount: u128) -> Option<TransferCode> {
+    /// The sums of one side.
+    pub fn side(&self, side: Side) -> Sums {
         match side {
-            Side::Debit => match self.debits.checked_add(amount) {
-                None => Some(TransferCode::OverflowsDebitsPosted),
-                Some(debits) => (flags & AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS != 0
-                    && debits > self.credits)
-                    .then_some(TransferCode::ExceedsCredits),
-            },
-            Side::Credit => match self.credits.checked_add(amount) {
-                None => Some(TransferCode::OverflowsCreditsPosted),
-                Some(credits) => (flags & AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS != 0
-                    && credits > self.debits)
-                    .then_some(TransferCode::ExceedsDebits),
-            },
+            Side::Debit => self.debits,
+            Side::Credit => self.credits,
         }
     }
 
-    /// Adds a leg that was not refused.
-    #[inline]
-    pub fn apply(&mut self, side: Side, amount: u128) {
-        let sum = match side {
+    /// The sums of one side, to change them.
+    pub fn side_mut(&mut self, side: Side) -> &mut Sums {
+        match side {
             Side::Debit => &mut self.debits,
             Side::Credit => &mut self.credits,
-        };
-        *sum = sum.checked_add(amount).expect("a leg that overflows was refused");
+        }
     }
 
-    /// Takes a leg back that was applied.
+    /// Why half a transfer can't be applied to this balance of an account with these flags.
     #[inline]
-    pub fn undo(&mut self, side: Side, amount: u128) {
-        let sum = match side {
-            Side::Debit => &mut self.debits,
-            Side::Credit => &mut self.credits,
+    pub fn refuse(&self, flags: u16, half: Half) -> Option<TransferCode> {
+        use TransferCode as C;
+        let (own, other, limit, codes) = match half.side {
+            Side::Debit => (
+                self.debits,
+                self.credits.posted,
+                AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
+                [
+                    C::DebitAccountAlreadyClosed,
+                    C::OverflowsDebitsPending,
+                    C::OverflowsDebitsPosted,
+                    C::OverflowsDebits,
+                    C::ExceedsCredits,
+                ],
+            ),
+            Side::Credit => (
+                self.credits,
+                self.debits.posted,
+                AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS,
+                [
+                    C::CreditAccountAlreadyClosed,
+                    C::OverflowsCreditsPending,
+                    C::OverflowsCreditsPosted,
+                    C::OverflowsCredits,
+                    C::ExceedsDebits,
+                ],
+            ),
         };
-        *sum = sum.checked_sub(amount).expect("only what was applied is undone");
+        if flags & AccountFlags::CLOSED != 0 {
+            return Some(codes[0]);
+        }
+        let Some(total) = own.total().checked_add(half.amount) else {
+            let overflows = |sum: u128| sum.checked_add(half.amount).is_none();
+            return Some(match (half.pending && overflows(own.pending), overflows(own.posted)) {
+                (true, _) => codes[1],
+                (false, true) => codes[2],
+                (false, false) => codes[3],
+            });
+        };
+        (flags & limit != 0 && total > other).then_some(codes[4])
+    }
+
+    /// The most that a balancing transfer can move from (debit) or to (credit) the account.
+    pub fn available(&self, side: Side) -> u128 {
+        let (own, other) = match side {
+            Side::Debit => (self.debits, self.credits.posted),
+            Side::Credit => (self.credits, self.debits.posted),
+        };
+        other.saturating_sub(own.total())
+    }
+
+    /// Adds a half that was not refused.
+    #[inline]
+    pub fn add(&mut self, half: Half) {
+        let sums = self.side_mut(half.side);
+        let sum = if half.pending { &mut sums.pending } else { &mut sums.posted };
+        *sum = sum.checked_add(half.amount).expect("a half that overflows was refused");
+    }
+
+    /// Takes a half back that was added.
+    #[inline]
+    pub fn take_back(&mut self, half: Half) {
+        let sums = self.side_mut(half.side);
+        let sum = if half.pending { &mut sums.pending } else { &mut sums.posted };
+        *sum = sum.checked_sub(half.amount).expect("only what was added is taken back");
+    }
+
+    /// Ends the reservation of a pending transfer's half, and posts some of it.
+    pub fn resolve(&mut self, side: Side, reserved: u128, posted: u128) {
+        let sums = self.side_mut(side);
+        sums.pending = sums.pending.checked_sub(reserved).expect("a pending transfer is resolved once");
+        sums.posted += posted;
     }
 }

@@ -8,9 +8,9 @@ use bytemuck::{Pod, Zeroable};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"AUCT");
 /// The version of the cut format.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// The version of the ledger's rules that this binary holds.
-pub const RULES: u16 = 1;
+pub const RULES: u16 = 2;
 
 /// A block as its cut names it: 32 bytes.
 #[repr(C)]
@@ -59,9 +59,10 @@ struct CutHeader {
     time: u64,
     committed_through: u64,
     horizon: u64,
+    expire_through: u64,
     blocks: u32,
     id_mode: u8,
-    reserved: [u8; 163],
+    reserved: [u8; 155],
 }
 
 const HEADER_SIZE: usize = 256;
@@ -84,6 +85,9 @@ pub struct Cut {
     pub committed_through: u64,
     /// Ids older than this time are forgotten; 0 in this version.
     pub horizon: u64,
+    /// Pending transfers with a deadline up to this time expire at the end of the epoch, nanoseconds. Never less than the cut
+    /// before says, and not more than the epoch's time.
+    pub expire_through: u64,
     /// The epoch's blocks, by stream.
     pub blocks: Vec<BlockEntry>,
 }
@@ -147,9 +151,10 @@ impl Cut {
             time: self.time,
             committed_through: self.committed_through,
             horizon: self.horizon,
+            expire_through: self.expire_through,
             blocks: self.blocks.len() as u32,
             id_mode: identity.id_mode as u8,
-            reserved: [0; 163],
+            reserved: [0; 155],
         };
         let entries: &[u8] = bytemuck::cast_slice(&self.blocks);
         sector.0.fill(0);
@@ -166,13 +171,13 @@ impl Cut {
         Self::decode_into(identity, sector, Vec::new())
     }
 
-    /// Which newer version than this binary's wrote a sector that holds a whole cut, if one did.
-    pub fn newer_version(sector: &[u8]) -> Option<String> {
+    /// Which other version than this binary's wrote a sector that holds a whole cut, if one did.
+    pub fn other_version(sector: &[u8]) -> Option<String> {
         let header: CutHeader = bytemuck::pod_read_unaligned(&sector[..HEADER_SIZE]);
         let whole = header.magic == MAGIC && checksum(sector) == header.checksum;
-        (whole && (header.version > VERSION || header.rules > RULES)).then(|| {
+        (whole && (header.version, header.rules) != (VERSION, RULES)).then(|| {
             format!(
-                "cut format {} and rules {}, this binary reads up to {VERSION} and {RULES}: start the newer one that wrote it",
+                "cut format {} and rules {}, this binary reads {VERSION} and {RULES}: start the version that wrote it",
                 header.version, header.rules
             )
         })
@@ -207,6 +212,7 @@ impl Cut {
             previous: header.previous,
             committed_through: header.committed_through,
             horizon: header.horizon,
+            expire_through: header.expire_through,
             blocks,
         };
         cut.check_blocks()?;

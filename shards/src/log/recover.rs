@@ -42,14 +42,14 @@ pub struct Hole {
     pub damage: Damage,
     /// Through which epoch a later cut says that all was durable.
     pub proven: u64,
-    /// It isn't damage: a newer binary wrote the epoch.
-    pub newer: bool,
+    /// It isn't damage: a binary of another version wrote the epoch.
+    pub other_version: bool,
 }
 
 impl fmt::Display for Hole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { epoch, file, offset, damage, proven, newer } = self;
-        if *newer {
+        let Self { epoch, file, offset, damage, proven, other_version } = self;
+        if *other_version {
             return write!(f, "epoch {epoch}, {file} at byte {offset}: {damage}. Nothing was changed");
         }
         write!(
@@ -80,14 +80,14 @@ pub struct Recovery {
     stopped: Option<(File, u64, u64, Damage)>,
     /// Highest `committed_through` of any good cut.
     proven: u64,
-    /// First epoch that a newer binary wrote.
-    newer: Option<u64>,
+    /// First epoch that a binary of another version wrote.
+    other_version: Option<u64>,
 }
 
 impl Recovery {
     /// A recovery of an empty or full directory.
     pub fn new(identity: Identity) -> Self {
-        Self { identity, end: LogEnd::default(), stopped: None, proven: 0, newer: None }
+        Self { identity, end: LogEnd::default(), stopped: None, proven: 0, other_version: None }
     }
 
     /// Where the log ends, as far as its cuts were read.
@@ -101,11 +101,11 @@ impl Recovery {
             self.stop(epoch, || Damage("the slot is empty".into()));
             return None;
         }
-        if let Some(newer) = Cut::newer_version(sector) {
+        if let Some(other) = Cut::other_version(sector) {
             // A good epoch that this binary can't read is no end of the log.
             self.proven = self.proven.max(epoch);
-            self.newer = self.newer.or(Some(epoch));
-            self.stop(epoch, || Damage(newer));
+            self.other_version = self.other_version.or(Some(epoch));
+            self.stop(epoch, || Damage(other));
             return None;
         }
         let (cut, checksum) = match Cut::decode(&self.identity, sector) {
@@ -133,6 +133,7 @@ impl Recovery {
         self.end.epoch = cut.epoch;
         self.end.checksum = checksum;
         self.end.time_end = cut.time + cut.units() as u64 + 1;
+        self.end.expired_through = cut.expire_through;
         Some(cut)
     }
 
@@ -158,6 +159,12 @@ impl Recovery {
                 cut.incarnation, cut.time, self.end.time_end
             )));
         }
+        if !(self.end.expired_through..=cut.time).contains(&cut.expire_through) {
+            return Err(Damage(format!(
+                "the cut of epoch {epoch} expires through {}, expected {} to {}",
+                cut.expire_through, self.end.expired_through, cut.time
+            )));
+        }
         Ok(())
     }
 
@@ -174,20 +181,20 @@ impl Recovery {
         &self,
         block: Option<(BlockDamage, LogEnd)>,
     ) -> Result<(LogEnd, Option<Dropped>), Box<Hole>> {
-        let (end, newer, hole) = match block {
+        let (end, other, hole) = match block {
             Some((block, before)) => {
                 let (file, offset) = stream_place(block.stream, block.offset);
                 (before, None, Some((file, offset, block.epoch, block.damage)))
             }
-            None => (self.end, self.newer, self.stopped.clone()),
+            None => (self.end, self.other_version, self.stopped.clone()),
         };
         let end = LogEnd { incarnation: self.end.incarnation, ..end };
         let Some((file, offset, epoch, damage)) = hole else {
             return Ok((end, None));
         };
         if epoch <= self.proven {
-            let newer = newer == Some(epoch);
-            return Err(Box::new(Hole { epoch, file, offset, damage, proven: self.proven, newer }));
+            let other_version = other == Some(epoch);
+            return Err(Box::new(Hole { epoch, file, offset, damage, proven: self.proven, other_version }));
         }
         let empty = damage.0 == "the slot is empty";
         Ok((end, (!empty).then_some(Dropped { epoch, damage })))

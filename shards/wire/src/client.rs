@@ -39,7 +39,8 @@ pub struct Created {
 }
 
 impl Created {
-    /// The refusals that mean an event is not applied: all, except `exists` after a retry.
+    /// The refusals that mean an event is not applied: all, except `exists` after a retry. Of a linked chain that a first
+    /// attempt created, a retry finds the first event to exist, and the others are `linked_event_failed`: look them up.
     pub fn not_applied(&self) -> impl Iterator<Item = &Refusal> {
         self.refusals.iter().filter(|refusal| !(self.retried && refusal.code == self.exists))
     }

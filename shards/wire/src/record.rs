@@ -114,7 +114,7 @@ impl AccountFlags {
     /// Every bit that has a meaning; the others are reserved.
     pub const KNOWN: u16 = (1 << 6) - 1;
     /// The bits that this version acts on.
-    pub const SUPPORTED: u16 = Self::LIMITS;
+    pub const SUPPORTED: u16 = Self::KNOWN & !Self::IMPORTED;
 }
 
 /// Bits of [`Transfer::flags`].
@@ -144,7 +144,13 @@ impl TransferFlags {
     /// Every bit that has a meaning; the others are reserved.
     pub const KNOWN: u16 = (1 << 9) - 1;
     /// The bits that this version acts on.
-    pub const SUPPORTED: u16 = 0;
+    pub const SUPPORTED: u16 = Self::KNOWN & !Self::IMPORTED;
+    /// Ends a pending transfer.
+    pub const RESOLVING: u16 = Self::POST_PENDING_TRANSFER | Self::VOID_PENDING_TRANSFER;
+    /// Moves at most what there is.
+    pub const BALANCING: u16 = Self::BALANCING_DEBIT | Self::BALANCING_CREDIT;
+    /// Closes an account.
+    pub const CLOSING: u16 = Self::CLOSING_DEBIT | Self::CLOSING_CREDIT;
 }
 
 /// The bytes of a transfer that make it the same transfer when it is sent again: all but id and timestamp.

@@ -1,15 +1,17 @@
 //! What is compared in a shard's gap after an epoch, right before it begins the next one.
 
 use super::Mismatch;
-use super::expected::{Codes, Id};
+use super::expected::{Codes, Id, Reserved};
 use super::logged::Placed;
 use super::shards::Shards;
 use crate::random_log::Events;
 use auriga_shards::execute::Execution;
 use auriga_shards::execute::message::Original;
-use auriga_shards::ledger::ids::{check_of, content_hash};
+use auriga_shards::ledger::ids::{Status, check_of, content_hash};
+use auriga_shards::ledger::pendings::Pending;
 use auriga_shards::ledger::rules::{Rank, compare_transfers};
 use auriga_shards::place::ShardId;
+use auriga_wire::record::TransferFlags;
 use auriga_wire::{Account, AccountCode, Transfer, TransferCode};
 use std::collections::BTreeMap;
 
@@ -134,12 +136,36 @@ fn check_accounts(run: &Shards<'_>, shard: ShardId, epoch: u64) -> Result<(), Mi
 }
 
 fn check_ids(run: &Shards<'_>, shard: ShardId, epoch: u64) -> Result<(), Mismatch> {
-    let ids = run.executions[shard.index()].ledger.ids.iter();
-    let mut found: Vec<Id> = ids.map(|(id, position, created)| Id { id, position, created }).collect();
+    let ledger = &run.executions[shard.index()].ledger;
+    let mut found: Vec<Id> =
+        ledger.ids.iter().map(|(id, position, status)| Id { id, position, status }).collect();
     found.sort_unstable();
-    let expected = run.expected.ids.iter().copied();
-    let expected = expected.filter(|id| id.position.epoch() <= epoch && is_owner(run, shard, id.id));
-    check_lists(run, epoch, format_args!("ids of shard {shard}"), expected, found)
+    let expected = &run.expected.epochs[epoch as usize - 1];
+    let ids = expected.ids.iter().copied().filter(|id| is_owner(run, shard, id.id));
+    check_lists(run, epoch, format_args!("ids of shard {shard}"), ids, found)?;
+    let mut found: Vec<Reserved> = ledger.pendings.iter().map(reserved).collect();
+    found.sort_unstable();
+    let pendings = expected.pendings.iter().copied().filter(|pending| is_owner(run, shard, pending.id));
+    check_lists(run, epoch, format_args!("pending transfers of shard {shard}"), pendings, found)?;
+    for id in expected.ids.iter().filter(|id| is_owner(run, shard, id.id)) {
+        let Some(transfer) = run.expected.model.transfer(id.id) else { continue };
+        const EXECUTED_OTHERWISE: u16 = TransferFlags::BALANCING | TransferFlags::RESOLVING;
+        if transfer.flags & EXECUTED_OTHERWISE != 0 && id.status != Status::Refused {
+            let number = ledger.ids.number(run.placement.hash(id.id), id.id);
+            let amount = number.and_then(|number| ledger.ids.done(number)).map(|done| done.amount);
+            run.compare(epoch, format_args!("amount of {transfer:?}"), &Some(transfer.amount), &amount)?;
+        }
+    }
+    Ok(())
+}
+
+fn reserved(pending: &Pending) -> Reserved {
+    Reserved {
+        id: pending.id,
+        debit_account_id: pending.debit_account_id,
+        credit_account_id: pending.credit_account_id,
+        amount: pending.amount,
+    }
 }
 
 fn is_owner(run: &Shards<'_>, shard: ShardId, id: u128) -> bool {
@@ -167,8 +193,8 @@ pub(crate) fn check_sums(run: &Shards<'_>) -> Result<(), Mismatch> {
     for account in run.executions.iter().flat_map(|e: &Execution| e.ledger.accounts.records()) {
         let (debits, credits) = sums.entry(account.ledger).or_default();
         // Several balances near 2^128 add up to more; then the sums are equal modulo 2^128.
-        *debits = debits.wrapping_add(account.debits_posted);
-        *credits = credits.wrapping_add(account.credits_posted);
+        *debits = debits.wrapping_add(account.debits_posted).wrapping_add(account.debits_pending);
+        *credits = credits.wrapping_add(account.credits_posted).wrapping_add(account.credits_pending);
     }
     let epochs = run.logged.epochs.len() as u64;
     for (ledger, (debits, credits)) in sums {

@@ -1,6 +1,6 @@
 //! A random log as the bytes that a server would have written: sealed blocks, and the cuts that close the epochs.
 
-use crate::random_log::{Events, RandomLog, Request};
+use crate::random_log::{Events, RandomLog, Request, TIME_START};
 use auriga_shards::execute::epoch::OwnBlock;
 use auriga_shards::log::block::{Block, Place};
 use auriga_shards::log::cut::{BlockEntry, Cut, CutSector};
@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 
 const IDENTITY: Identity = Identity { cluster: 7, id_mode: IdMode::Any };
 const INCARNATION: u64 = 1;
-/// An epoch follows at most so long after the end of the one before, nanoseconds.
-const PAUSE_MAX: u64 = 3;
 
 /// A request in its block.
 #[derive(Debug)]
@@ -56,16 +54,16 @@ impl Logged {
     /// Writes a log, with empty epochs put in at random.
     pub(crate) fn new(log: &RandomLog, rng: &mut Rng) -> Self {
         let mut logged = Self::default();
-        for requests in &log.epochs {
+        for epoch in &log.epochs {
             if rng.u8(..8) == 0 {
-                logged.append(&[], rng);
+                logged.append(&[], 0, u64::MAX);
             }
-            logged.append(requests, rng);
+            logged.append(&epoch.requests, epoch.pause, epoch.expire_back);
         }
         logged
     }
 
-    fn append(&mut self, requests: &[Request], rng: &mut Rng) {
+    fn append(&mut self, requests: &[Request], pause: u64, expire_back: u64) {
         let epoch = self.epochs.len() as u64 + 1;
         let (mut entries, mut placed, mut base) = (Vec::new(), Vec::new(), 0);
         for requests in requests.chunk_by(|a, b| a.stream == b.stream) {
@@ -78,14 +76,18 @@ impl Logged {
             base += entry.units;
             entries.push(entry);
         }
-        let end_of_last = self.epochs.last().map_or(1, |last| last.cut.time + last.cut.units() as u64);
+        let end_of_last =
+            self.epochs.last().map_or(TIME_START, |last| last.cut.time + last.cut.units() as u64);
+        let time = end_of_last + pause;
+        let expired_through = self.epochs.last().map_or(0, |last| last.cut.expire_through);
         let cut = Cut {
             epoch,
-            time: end_of_last + rng.u64(..=PAUSE_MAX),
+            time,
             incarnation: INCARNATION,
             previous: self.previous,
             committed_through: epoch - 1,
             horizon: 0,
+            expire_through: expired_through.max(time.saturating_sub(expire_back)),
             blocks: entries,
         };
         let mut sector = CutSector::new();

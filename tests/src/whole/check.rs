@@ -4,6 +4,7 @@ use super::World;
 use super::clients::{Answer, Ask, Sent};
 use super::machine::Machine;
 use super::truth::Truth;
+use crate::exact::expected::status;
 use auriga_shards::arrival::ConnectionId;
 use auriga_shards::place::Position;
 use auriga_shards::shard::whole_digest;
@@ -61,7 +62,7 @@ pub(crate) fn state(machine: &Machine<'_>) -> Result<(), String> {
         let mut ids: Vec<_> = ledger.ids.iter().collect();
         ids.sort_unstable();
         let model = truth.ids.iter().filter(|(id, _)| is_own(**id));
-        let model = model.map(|(id, (position, created))| (*id, *position, *created)).collect();
+        let model = model.map(|(id, position)| (*id, *position, status(&truth.model, *id))).collect();
         compare(format_args!("ids of shard {number}"), &model, &ids)?;
         digest = digest.wrapping_add(ledger.digest());
     }

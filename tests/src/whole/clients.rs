@@ -96,8 +96,12 @@ pub(crate) struct Clients {
 
 impl Clients {
     pub(crate) fn new(log: &RandomLog, heavy: bool, rng: &mut Rng) -> Self {
-        let mut pool: VecDeque<Events> =
-            log.epochs.iter().flatten().map(|request| request.events.clone()).collect();
+        let mut pool: VecDeque<Events> = log
+            .epochs
+            .iter()
+            .flat_map(|epoch| &epoch.requests)
+            .map(|request| request.events.clone())
+            .collect();
         let (mut accounts, mut transfers) = (vec![1, u128::MAX - 1], vec![1, u128::MAX - 1]);
         for events in &pool {
             match events {

@@ -59,6 +59,7 @@ impl Disk {
             previous: 0,
             committed_through: 0,
             horizon: 0,
+            expire_through: 0,
             blocks: Vec::new(),
         };
         let mut sector = CutSector::new();

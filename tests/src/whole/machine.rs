@@ -9,6 +9,7 @@ use super::operations::{Operation, Work};
 use super::{Mismatch, World};
 use auriga_shards::arrival::ConnectionId;
 use auriga_shards::execute::message::{Lane, Message};
+use auriga_shards::lead::OPENING_CUTS;
 use auriga_shards::limits::{CONTROL_RING_SLOTS, ROUTE_RING_SLOTS, SECTOR_SIZE, STREAMS};
 use auriga_shards::pacer::{Clock, LogEnd};
 use auriga_shards::place::{Placement, ShardId};
@@ -139,7 +140,10 @@ impl<'w> Machine<'w> {
             if !self.state_is_checked && self.serves() {
                 self.state_is_checked = true;
                 self.world.tally.starts += 1;
-                if !self.fortune.early {
+                // Something may have expired at once.
+                let expected = self.world.truth.end.epoch + u64::from(OPENING_CUTS);
+                let is_unchanged = self.shards.iter().all(|s| s.execution().plan().number <= expected);
+                if !self.fortune.early && is_unchanged {
                     check::state(self)?;
                 }
             }

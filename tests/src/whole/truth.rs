@@ -1,7 +1,8 @@
 //! What the log on the disk says: read back without the engine's recovery, and executed on the reference model.
 
 use super::disk::{Disk, IDENTITY};
-use crate::model::Model;
+use crate::exact::expected::execute_transfers;
+use crate::model::{Model, Status};
 use auriga_shards::execute::Execution;
 use auriga_shards::execute::epoch::OwnBlock;
 use auriga_shards::limits::{SECTOR_SIZE, UNIT_SIZE};
@@ -39,8 +40,8 @@ pub(crate) struct Logged {
 #[derive(Debug)]
 pub(crate) struct Truth {
     pub(crate) model: Model,
-    /// Every consumed id: where, and whether it was created.
-    pub(crate) ids: BTreeMap<u128, (Position, bool)>,
+    /// Every consumed id: where.
+    pub(crate) ids: BTreeMap<u128, Position>,
     /// Epoch 1 and those that follow.
     pub(crate) epochs: Vec<Epoch>,
     /// By the client's number.
@@ -96,6 +97,7 @@ impl Truth {
             self.end.epoch = epoch;
             self.end.checksum = checksum;
             self.end.time_end = cut.time + cut.units() as u64 + 1;
+            self.end.expired_through = cut.expire_through;
         }
         for epoch in self.end.epoch + 2..=disk.cuts_through.min(self.end.epoch + 8) {
             let (file, offset) = cut_place(epoch);
@@ -116,8 +118,9 @@ impl Truth {
         let last = self.epochs.last().map_or(0, |epoch| epoch.incarnation);
         let chained = (cut.epoch, cut.previous) == (end.epoch + 1, end.checksum);
         let proves = cut.committed_through == end.epoch;
+        let expires = (end.expired_through..=cut.time).contains(&cut.expire_through);
         let opens = cut.incarnation == last || cut.incarnation > last && cut.blocks.is_empty();
-        if chained && proves && opens && cut.time >= end.time_end {
+        if chained && proves && opens && expires && cut.time >= end.time_end {
             return Ok(());
         }
         Err(format!(
@@ -151,7 +154,9 @@ impl Truth {
                 }
             }
         }
-        if !cut.blocks.is_empty() {
+        let is_idle = cut.blocks.is_empty() && cut.expire_through == self.end.expired_through;
+        self.expire(cut);
+        if !is_idle {
             self.newest = (cut.epoch, cut.time);
         }
         self.reference.begin(cut, blocks);
@@ -163,7 +168,7 @@ impl Truth {
             accounts: self.model.accounts().len() as u64,
             ids: self.model.ids().len() as u64,
             digest: match self.epochs.last() {
-                Some(last) if cut.blocks.is_empty() => last.digest,
+                Some(last) if is_idle => last.digest,
                 _ => whole_digest(self.reference.ledger.digest(), self.newest),
             },
         });
@@ -181,35 +186,44 @@ impl Truth {
             touched.extend(accounts.iter().map(|account| account.id));
         } else {
             let transfers: Vec<Transfer> = bytemuck::pod_collect_to_vec(body);
-            for (i, transfer) in (0..).zip(&transfers) {
-                let index = first + i as u16;
-                if let Some(code) = self.execute_transfer(cut, index, transfer) {
-                    refusals.push((i, code));
-                } else {
-                    touched.extend([transfer.debit_account_id, transfer.credit_account_id]);
+            let known: BTreeSet<u128> = self.ids.keys().copied().collect();
+            let position = Position::new(cut.epoch, first);
+            let codes = execute_transfers(&mut self.model, cut.time, position, &transfers, &mut self.ids);
+            refusals.extend((0..).zip(codes).filter_map(|(i, code)| Some((i, code?.number()))));
+            for transfer in transfers.iter().filter(|transfer| !known.contains(&transfer.id)) {
+                if let Some(created) = self.model.transfer(transfer.id) {
+                    touched.extend([created.debit_account_id, created.credit_account_id]);
+                    self.transfers.insert(created.id, (cut.epoch, *created));
                 }
             }
         }
         for id in touched {
-            let Some(account) = self.model.accounts().get(&id) else { continue };
-            let history = self.accounts.entry(id).or_default();
-            match history.last_mut() {
-                Some((epoch, last)) if *epoch == cut.epoch => *last = *account,
-                _ => history.push((cut.epoch, *account)),
-            }
+            self.note_account(cut.epoch, id);
         }
         refusals
     }
 
-    fn execute_transfer(&mut self, cut: &Cut, index: u16, transfer: &Transfer) -> Option<u32> {
-        let known = self.model.ids().contains_key(&transfer.id);
-        let code = self.model.create_transfers(cut.time + u64::from(index), &[*transfer])[0];
-        if !known && self.model.ids().contains_key(&transfer.id) {
-            let created = self.model.transfer(transfer.id).copied();
-            self.ids.insert(transfer.id, (Position::new(cut.epoch, index), created.is_some()));
-            self.transfers.extend(created.map(|created| (transfer.id, (cut.epoch, created))));
+    /// The end of an epoch.
+    fn expire(&mut self, cut: &Cut) {
+        let expires = |(_, status): &(&u128, &Status)| **status == Status::Pending;
+        let pending: Vec<u128> = self.model.pendings().iter().filter(expires).map(|(id, _)| *id).collect();
+        self.model.expire(cut.expire_through);
+        for id in pending {
+            if self.model.pendings()[&id] == Status::Expired {
+                let expired = *self.model.transfer(id).expect("it was created");
+                self.note_account(cut.epoch, expired.debit_account_id);
+                self.note_account(cut.epoch, expired.credit_account_id);
+            }
         }
-        code.map(|code| code.number())
+    }
+
+    fn note_account(&mut self, epoch: u64, id: u128) {
+        let Some(account) = self.model.accounts().get(&id) else { return };
+        let history = self.accounts.entry(id).or_default();
+        match history.last_mut() {
+            Some((of, last)) if *of == epoch => *last = *account,
+            _ => history.push((epoch, *account)),
+        }
     }
 
     /// Digest of the whole state, without the newest epoch's number.

@@ -181,9 +181,9 @@ fn damaged_missing_and_misplaced_files_are_named() {
     server.stop();
 }
 
-/// What a newer binary has written at the end of the log is no unfinished write: it is not dropped.
+/// What a binary of another version has written at the end of the log is no unfinished write: it is not dropped.
 #[test]
-fn cuts_of_a_newer_version_are_refused_by_name() {
+fn cuts_of_another_version_are_refused_by_name() {
     let mut random = fastrand::Rng::with_seed(seed("newer"));
     let scratch = Scratch::new("newer");
     let data = scratch.join("data");
@@ -192,12 +192,18 @@ fn cuts_of_a_newer_version_are_refused_by_name() {
     let last = Area::of_cut(log.cuts.len() as u64);
     let good = log.bytes(last);
     let (file, offset) = (last.file.to_string(), format!("at byte {}", last.offset));
-    for (place, words) in [(36, "cut format 2 and rules 1"), (38, "cut format 1 and rules 2")] {
+    let cases = [
+        (36, 1, "cut format 1 and rules 2"),
+        (36, 3, "cut format 3 and rules 2"),
+        (38, 1, "cut format 2 and rules 1"),
+        (38, 3, "cut format 2 and rules 3"),
+    ];
+    for (place, version, words) in cases {
         log.change(last, |bytes| {
-            bytes[place] = 2;
+            bytes[place] = version;
             reseal(bytes);
         });
-        expect_refused(&data, 4, &[words, "start the newer one that wrote it", &file, &offset]);
+        expect_refused(&data, 4, &[words, "start the version that wrote it", &file, &offset]);
         log.write(last, &good);
     }
     Start::new(&data).shards(2).serve().stop();

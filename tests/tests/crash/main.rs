@@ -6,3 +6,4 @@ mod dropped;
 mod kills;
 mod log_files;
 mod shards;
+mod two_phase;

@@ -22,7 +22,16 @@ fn reseal(sector: &mut [u8]) {
 /// A good cut of the third epoch with two blocks.
 fn good_cut() -> Cut {
     let blocks = vec![BlockEntry::new(4, 40, 0, 11), BlockEntry::new(90, 8_192, 4_096, 12)];
-    Cut { epoch: 3, time: 1_000_000, incarnation: 1, previous: 5, committed_through: 2, horizon: 0, blocks }
+    Cut {
+        epoch: 3,
+        time: 1_000_000,
+        incarnation: 1,
+        previous: 5,
+        committed_through: 2,
+        horizon: 0,
+        expire_through: 0,
+        blocks,
+    }
 }
 
 fn encode(cut: &Cut) -> (Box<CutSector>, u128) {
@@ -85,7 +94,7 @@ fn a_cut_of_any_bytes_under_a_good_checksum() {
         // Most of a sector is unused: damage goes to header and entries.
         damage(&mut sector[16..16 + 512], flips);
         reseal(&mut sector);
-        let _ = Cut::newer_version(&sector);
+        let _ = Cut::other_version(&sector);
         let Ok((cut, _)) = Cut::decode(&IDENTITY, &sector) else { return };
         assert!(cut.blocks.len() <= EPOCH_BLOCKS_MAX && cut.units() <= EPOCH_UNITS_MAX);
         for index in [0, 1, 39, 40, 8_231, u16::MAX] {

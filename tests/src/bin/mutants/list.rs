@@ -40,16 +40,19 @@ const EPOCH: &str = "execute/epoch.rs";
 const MAIL: &str = "execute/mail.rs";
 const ROUTE: &str = "execute/route.rs";
 const VOTE: &str = "execute/vote.rs";
+const SETTLE: &str = "execute/vote/settle.rs";
+const VERDICTS: &str = "execute/verdicts.rs";
+const REGISTER: &str = "execute/register.rs";
 const SOLVE: &str = "execute/solve.rs";
 const OUTCOME: &str = "execute/outcome.rs";
 const SERIAL: &str = "execute/serial.rs";
 const PACER: &str = "pacer.rs";
 const LEAD: &str = "lead.rs";
 const COMMIT: &str = "commit.rs";
-const REPLAY: &str = "replay.rs";
 const SHARD: &str = "shard.rs";
 const ANSWER: &str = "answer.rs";
 const FETCH: &str = "fetch.rs";
+const RULES: &str = "ledger/rules.rs";
 const IDS: &str = "ledger/ids.rs";
 
 use Catcher::{Cases, Lives, Seeds};
@@ -75,15 +78,15 @@ pub const MUTATIONS: &[Mutation] = &[
         Seeds(100),
         ROUTE,
         "a faulty transfer consumes its id",
-        "probe: u8::from(fault.is_some()),\n            pad: 0,",
-        "probe: 0,\n            pad: 0,",
+        "kind: bit(fault.is_some(), Note::PROBE)",
+        "kind: bit(false, Note::PROBE)",
     ),
     // Vote: legs
     mutation(
         Seeds(100),
         VOTE,
         "an account is there before its creation",
-        "|| is_before(*slot, leg.index, booth)",
+        "|| is_before(*slot, leg.id.index, booth)",
         "|| is_before(*slot, u16::MAX, booth)",
     ),
     mutation(
@@ -109,112 +112,118 @@ pub const MUTATIONS: &[Mutation] = &[
     ),
     mutation(
         Seeds(100),
-        VOTE,
+        VERDICTS,
         "hold is not sent to the other leg",
-        "if leg.peer != booth.mail.shard().0 {",
-        "if false {",
+        "if shard != mail.shard() && !shards[..i].contains(&shard) {",
+        "if false && !shards[..i].contains(&shard) {",
     ),
     mutation(
         Seeds(100),
-        VOTE,
+        VERDICTS,
         "hold is ignored by the leg's own shard",
-        "            self.note_vote(&vote);",
+        "        self.note(&Vote::hold(index, unit));",
         "",
     ),
     mutation(
         Seeds(100),
         VOTE,
         "an overflow forgets the legs that were applied",
-        "self.take_tracked(leg.slot, leg.amount, leg.leg, booth);",
-        "let _ = leg;",
+        "self.take_tracked(leg.slot, leg.amount, ledger, leg.leg, booth);",
+        "let _ = ledger;",
     ),
     mutation(
         Seeds(100),
         VOTE,
         "an overflow is judged with what is applied and may be refused",
         "            self.track_everything(booth);",
-        "            return self.refuse_leg(id, TransferCode::OverflowsDebitsPosted, Detail::NONE, booth);",
+        "            return refuse_leg(leg.id, TransferCode::OverflowsDebitsPosted, Detail::NONE, booth);",
     ),
     mutation(
         Seeds(100),
         VOTE,
         "a leg's refusal does not reach the id",
-        "ShardId(leg.peer), ShardId(leg.id_shard)];",
-        "ShardId(leg.peer), ShardId(leg.peer)];",
+        "Told::Some([ShardId(leg.peer), ShardId(leg.id_shard), booth.mail.shard()])",
+        "Told::Some([ShardId(leg.peer), ShardId(leg.peer), booth.mail.shard()])",
     ),
     mutation(
         Seeds(100),
         VOTE,
         "a leg's refusal does not reach the other leg",
-        "let to = [booth.epoch.arrival(leg.index), ShardId(leg.peer), ShardId(leg.id_shard)];",
-        "let to = [booth.epoch.arrival(leg.index), ShardId(leg.id_shard), ShardId(leg.id_shard)];",
+        "Told::Some([ShardId(leg.peer), ShardId(leg.id_shard), booth.mail.shard()])",
+        "Told::Some([booth.mail.shard(), ShardId(leg.id_shard), booth.mail.shard()])",
     ),
     // Vote: ids
-    mutation(Seeds(100), VOTE, "a probe consumes an id", "None if note.probe == 0 => {", "None => {"),
     mutation(
         Seeds(100),
-        VOTE,
-        "a duplicate's legs are not refused",
-        "            0 => [arrival, ShardId(note.debit_shard), ShardId(note.credit_shard)],",
-        "",
+        REGISTER,
+        "a probe consumes an id",
+        "None if !note.is(Note::PROBE) => {",
+        "None if true => {",
     ),
     mutation(
         Seeds(100),
-        VOTE,
+        REGISTER,
+        "a duplicate's legs are not refused",
+        "            Told::Some([debit, credit, credit])",
+        "            { let _ = (debit, credit); Told::Some([booth.epoch.arrival(index); 3]) }",
+    ),
+    mutation(
+        Seeds(100),
+        REGISTER,
         "a duplicate of the same epoch is not held",
-        "original.index()));\n            self.held += 1;",
-        "original.index()));",
+        "original_unit: original.unit });\n                booth.verdicts.count_held();",
+        "original_unit: original.unit });",
     ),
     // Gather
     mutation(
         Seeds(100),
-        VOTE,
+        SETTLE,
         "the code of a transfer that is refused already is not evaluated",
-        "if refused && !leg.held {",
-        "if refused {",
+        "unit_refused && !leg.held && !id.kind.is(LegKind::LINKED)",
+        "unit_refused && !id.kind.is(LegKind::LINKED)",
     ),
     mutation(
         Seeds(100),
-        VOTE,
+        SETTLE,
         "decided legs are not added to what is known",
-        "account.known.apply(leg.leg.side, leg.amount);",
+        "            account.known.add(id.kind.half(leg.amount));\n",
         "",
     ),
     mutation(
         Seeds(100),
         VOTE,
         "only an account's last leg says whether any is held",
-        "tracked.any_held |= held;",
-        "tracked.any_held = held;",
+        "tracked.any_held |= leg.held;",
+        "tracked.any_held = leg.held;",
     ),
     // Solve
     mutation(
         Seeds(100),
         SOLVE,
         "the coordinator forgets what it accepted",
-        "Balance { debits: leg.debits + added.debits, credits: leg.credits + added.credits }",
-        "Balance { debits: leg.debits, credits: leg.credits + added.credits }",
+        "Balance { debits: plus(known.debits, added.debits), credits",
+        "let _ = added.debits;\n        Balance { debits: known.debits, credits",
     ),
     mutation(
         Seeds(100),
         SOLVE,
         "the coordinator applies what was refused before",
-        "if !refused_before {\n                    for",
-        "if true {\n                    for",
+        "if failed || refused_before {\n            self.refused",
+        "if failed {\n            self.refused",
     ),
     mutation(
         Seeds(100),
         SOLVE,
         "the coordinator's refusal does not reach the other leg and the id",
-        "let concerned = [shard, ShardId(first.peer), ShardId(first.id_shard)];",
-        "let concerned = [shard; 3];",
+        "Told::Some([*shard, ShardId(leg.id.peer), ShardId(leg.id.id_shard)])",
+        "Told::Some([*shard; 3])",
     ),
     mutation(
         Seeds(100),
-        SOLVE,
+        OUTCOME,
         "the coordinator takes the last code in the order of precedence",
-        "self.refuse(*shard, leg)).min();",
-        "self.refuse(*shard, leg)).max();",
+        "*place = rank.min(*place);",
+        "*place = rank;",
     ),
     mutation(
         Seeds(100),
@@ -227,30 +236,30 @@ pub const MUTATIONS: &[Mutation] = &[
         Seeds(100),
         SOLVE,
         "a duplicate does not hear that the coordinator refused its original",
-        "|| self.refused[usize::from(note.original)] {",
+        "|| self.refused[usize::from(note.original_unit)] {",
         "{",
     ),
     // Settle
     mutation(
         Seeds(100),
-        VOTE,
+        SETTLE,
         "refused legs on tracked accounts are applied",
-        "if self.states[usize::from(leg.leg.index)] & REFUSED == 0 {",
-        "if true {",
+        "        if verdicts.unit_refused(leg.leg.unit) {\n            return;",
+        "        if false {\n            return;",
     ),
     mutation(
         Seeds(100),
-        VOTE,
+        SETTLE,
         "refused legs on other accounts are not undone",
         "for leg in &self.applied {",
         "for leg in &self.applied[..0] {",
     ),
     mutation(
         Seeds(100),
-        VOTE,
+        REGISTER,
         "the ids of refused transfers count as created",
-        "ledger.ids.refuse(*number);",
-        "let _ = number;",
+        "                ledger.ids.set_status(new.number, Status::Refused);\n                continue;",
+        "                continue;",
     ),
     // Outcome
     mutation(
@@ -303,15 +312,15 @@ pub const MUTATIONS: &[Mutation] = &[
         Seeds(100),
         SERIAL,
         "one shard: the ids of refused transfers count as created",
-        "    ledger.ids.refuse(number);",
-        "    let _ = number;",
+        "    ledger.ids.set_status(number, Status::Refused);\n    Some((Rank::of(code)",
+        "    Some((Rank::of(code)",
     ),
     mutation(
         Seeds(100),
         SERIAL,
         "one shard: the credit side's code comes first",
-        "[by_debit, by_credit].into_iter().flatten().min_by_key(|code| Rank::of(*code))",
-        "by_credit.or(by_debit)",
+        "refusals.into_iter().flatten().min_by_key(|code| Rank::of(*code))",
+        "refusals.into_iter().flatten().max_by_key(|code| Rank::of(*code))",
     ),
     // Log and replay
     mutation(
@@ -359,7 +368,7 @@ pub const MUTATIONS: &[Mutation] = &[
         "                    pacer.open(clock, &mut self.acts);
 ",
         "                    self.opening = 0;
-                    self.acts.push_back(Act::TellAll(Pace::Serve { incarnation: pacer.incarnation() }));
+                    self.acts.push_back(Act::TellAll(Pace::Serve { incarnation: pacer.serve() }));
 ",
     ),
     mutation(
@@ -375,13 +384,6 @@ pub const MUTATIONS: &[Mutation] = &[
         "lives: a start writes its stream from the beginning",
         "self.end = self.end.max(block.offset + block.size() as u64);",
         "let _ = block;",
-    ),
-    mutation(
-        Lives(3_000),
-        REPLAY,
-        "lives: a replay reads ahead without a bound",
-        ".is_some_and(|(cut, ..)| cut.epoch <= slowest + REPLAY_AHEAD)",
-        ".is_some_and(|(cut, ..)| cut.epoch + slowest > 0)",
     ),
     // Look-ups
     mutation(
@@ -433,4 +435,146 @@ pub const MUTATIONS: &[Mutation] = &[
         "                self.commits.prepared(through);
 ",
     ),
+    // Pending transfers, chains, balancing and closing
+    mutation(
+        Seeds(100),
+        VOTE,
+        "posts and voids don't hold what would be refused without them",
+        "&& !closing && !self.special.claims;",
+        "&& !closing;",
+    ),
+    mutation(
+        Seeds(100),
+        VOTE,
+        "a closing transfer does not hold later ones on its account",
+        "tracked.closing |= leg.leg.kind.is(LegKind::CLOSING);",
+        "",
+    ),
+    mutation(
+        Seeds(100),
+        VOTE,
+        "a balancing transfer is judged by what it asks for",
+        "let held = worst.is_some() || is_variable || closing;",
+        "let held = worst.is_some() || closing;",
+    ),
+    mutation(
+        Seeds(2_000),
+        VOTE,
+        "legs are not put in order when all accounts get tracked",
+        "self.tracked_legs.sort_by_key(|leg| leg.leg.index);",
+        "",
+    ),
+    mutation(
+        Seeds(100),
+        VOTE,
+        "the refusal of one of a chain stays between its legs",
+        "let told = if leg.kind.is(LegKind::LINKED) {\n        Told::All",
+        "let told = if false {\n        Told::All",
+    ),
+    mutation(
+        Seeds(300),
+        VOTE,
+        "a second creation does not wait for the first's chain",
+        "if new.linked == 1 || before.is_some() {",
+        "if new.linked == 1 {",
+    ),
+    mutation(
+        Cases,
+        VOTE,
+        "the debit leg's own shard does not hear of the end of time",
+        "ShardId(leg.id_shard), booth.mail.shard()])",
+        "ShardId(leg.id_shard), ShardId(leg.peer)])",
+    ),
+    mutation(
+        Seeds(100),
+        SETTLE,
+        "a void does not open what was closed",
+        "if leg.reopens == 1 {\n            self.set_closed",
+        "if false {\n            self.set_closed",
+    ),
+    mutation(
+        Seeds(300),
+        SETTLE,
+        "what expires stays reserved on the credit side",
+        "for release in std::mem::take(&mut self.releases) {",
+        "for release in std::mem::take(&mut self.releases).into_iter().filter(|r| r.credit == 0) {",
+    ),
+    mutation(
+        Seeds(300),
+        SETTLE,
+        "posts and voids are settled before the legs that came before them",
+        "claims.next_if(|claim| claim.index < leg.leg.index) {\n                self.settle",
+        "claims.next_if(|_| true) {\n                self.settle",
+    ),
+    mutation(
+        Seeds(300),
+        REGISTER,
+        "a second post of the same transfer is not held",
+        "claimed.claims > 1 || claimed",
+        "claimed.claims > 9 || claimed",
+    ),
+    mutation(
+        Seeds(300),
+        REGISTER,
+        "posts don't wait for accounts that may be closed",
+        "|| closable && !open.claim.is_void();",
+        "|| closable && false;",
+    ),
+    mutation(
+        Seeds(100),
+        REGISTER,
+        "a duplicate in its own chain waits for its outcome",
+        "if original.unit != unit {",
+        "if true {",
+    ),
+    mutation(
+        Seeds(100),
+        REGISTER,
+        "a post of the same chain waits for its own chain's outcome",
+        "claimed.opened_unit.filter(|unit| *unit != claim.unit);",
+        "claimed.opened_unit;",
+    ),
+    mutation(
+        Seeds(300),
+        SOLVE,
+        "the coordinator keeps the state of what a failed chain posted",
+        "                self.ended[pending] = status;\n",
+        "",
+    ),
+    mutation(
+        Seeds(100),
+        SOLVE,
+        "the coordinator keeps what a failed chain moved",
+        "                self.states[account] = state;\n",
+        "",
+    ),
+    mutation(
+        Seeds(100),
+        OUTCOME,
+        "the event that failed a chain has no code of its own",
+        "                members[failed] = rank;\n",
+        "",
+    ),
+    mutation(
+        Seeds(100),
+        SERIAL,
+        "one shard: a failed chain leaves accounts closed",
+        "                    ledger.accounts.hot_mut(slot).flags = flags;\n",
+        "                    let _ = flags;\n",
+    ),
+    mutation(
+        Seeds(100),
+        SERIAL,
+        "one shard: what follows in a failed chain keeps its id",
+        "            burn(t, &resolved, Position::new(plan.number, index), ledger);\n",
+        "",
+    ),
+    mutation(
+        Cases,
+        RULES,
+        "a transfer can be posted in the moment that it expires",
+        "deadline <= timestamp), C::PendingTransferExpired",
+        "deadline < timestamp), C::PendingTransferExpired",
+    ),
+    mutation(Lives(300), PACER, "nothing ever expires", "if is_any { through }", "if false { through }"),
 ];
