@@ -128,7 +128,7 @@ fn spoil(writer: &mut Writer, mut transfer: Transfer, first: usize) -> Transfer 
             let any = writer.rng.usize(..=first.min(writer.sent.len().saturating_sub(1)));
             writer.sent.get(any).copied().unwrap_or(transfer)
         }
-        _ => Transfer { ledger: transfer.ledger + 1, ..transfer },
+        _ => Transfer { ledger: transfer.ledger.wrapping_add(1), ..transfer },
     }
 }
 

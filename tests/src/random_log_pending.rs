@@ -130,7 +130,7 @@ fn misspell(writer: &mut Writer, claim: &mut Transfer, other: &Transfer) {
     match writer.rng.u8(..5) {
         0 => claim.debit_account_id = other.debit_account_id,
         1 => claim.credit_account_id = other.credit_account_id,
-        2 => claim.ledger = other.ledger + 1,
+        2 => claim.ledger = other.ledger.wrapping_add(1),
         3 => claim.code = other.code + 3,
         _ => (claim.debit_account_id, claim.ledger) = (u128::MAX, u32::MAX),
     }
