@@ -4,7 +4,7 @@ use crate::drive::Work;
 use crate::failure::Failure;
 use crate::workload::Plan;
 use auriga_wire::frame::Command;
-use auriga_wire::{Refusal, Reply, ReplyBody, RequestFrame, TransferCode};
+use auriga_wire::{EventResult, Reply, ReplyBody, RequestFrame, TransferCode};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -183,16 +183,17 @@ impl<'a> Load<'a> {
         &self.refused[start..end]
     }
 
-    fn executed(&mut self, number: u64, first_timestamp: u64, refusals: &[Refusal]) {
+    fn executed(&mut self, number: u64, first_timestamp: u64, results: &[EventResult]) {
         let batch = &mut self.batches[number as usize];
         assert_eq!(batch.state, BatchState::Sent, "a batch is answered once");
         batch.state = BatchState::Executed;
         batch.first_timestamp = first_timestamp;
-        for refusal in refusals {
+        let refusals = results.iter().filter(|result| result.is_refused());
+        for refusal in refusals.clone() {
             self.refused.push(RefusedEvent { batch: number, index: refusal.index, code: refusal.code });
             *self.codes.entry(refusal.code).or_default() += 1;
         }
-        let mut refused = refusals.iter().map(|refusal| refusal.index).peekable();
+        let mut refused = refusals.clone().map(|refusal| refusal.index).peekable();
         let draws = self.plan.draws(self.worker, number);
         for (index, draw) in (0..self.plan.batch).zip(draws) {
             if refused.next_if_eq(&index).is_some() {
@@ -201,8 +202,9 @@ impl<'a> Load<'a> {
             self.sums[draw.debit as usize].debits += draw.amount;
             self.sums[draw.credit as usize].credits += draw.amount;
         }
-        self.figures.created += u64::from(self.plan.batch) - refusals.len() as u64;
-        self.figures.refused += refusals.len() as u64;
+        let refused = refusals.count() as u64;
+        self.figures.created += u64::from(self.plan.batch) - refused;
+        self.figures.refused += refused;
     }
 
     fn record(&mut self, since: Instant, now: Instant) {

@@ -10,7 +10,7 @@ use crate::table::{self, Balance, Row};
 use crate::verify::Differences;
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use auriga_wire::{
-    Account, AccountCode, Client, Error, Options, Pipeline, Refusal, ReplyBody, RequestFrame, Transfer,
+    Account, AccountCode, Client, Error, EventResult, Options, Pipeline, ReplyBody, RequestFrame, Transfer,
     TransferCode,
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -242,9 +242,10 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn answered(&mut self, number: usize, refusals: &[Refusal]) {
+    fn answered(&mut self, number: usize, results: &[EventResult]) {
         let rows = self.batch(number);
-        self.applied += (rows.len() - refusals.len()) as u64;
+        let refusals = results.iter().filter(|result| result.is_refused());
+        self.applied += (rows.len() - refusals.clone().count()) as u64;
         for refusal in refusals {
             if refusal.code == TransferCode::Exists.number() {
                 self.existed += 1;

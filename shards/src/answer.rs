@@ -15,7 +15,7 @@ use crate::query::{Counters, Found, Located, QueryMessage, Wanted, What};
 use crate::reply::Results;
 use crate::step::{Output, Outputs};
 use auriga_wire::frame::{Command, Header};
-use auriga_wire::{Fault, FaultCode, Refusal, Transfer};
+use auriga_wire::{EventResult, Fault, FaultCode, Transfer};
 
 /// Something that is under way for a connection.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ enum Work {
     Creation {
         first: u64,
         times: (u64, u64),
-        refusals: Vec<Refusal>,
+        refusals: Vec<EventResult>,
         retries: Vec<(u32, Transfer)>,
     },
 }
@@ -414,7 +414,7 @@ impl Answers {
                     let found = fetched.binary_search_by_key(&index, |(index, _)| *index);
                     let (_, original) = fetched[found.expect("every original was fetched")];
                     let code = compare_transfers(&retry, &original).number();
-                    refusals.push(Refusal { index, code, ..Refusal::default() });
+                    refusals.push(EventResult::refused(index, code));
                 }
                 refusals.sort_unstable_by_key(|r| r.index);
                 let (header, cluster) = (job.header, self.identity.cluster);

@@ -6,13 +6,13 @@ use crate::ledger::rules::Rank;
 use crate::log::block::Block;
 use crate::query::Located;
 use auriga_wire::frame::Command;
-use auriga_wire::{Refusal, Transfer, TransferCode};
+use auriga_wire::{EventResult, Transfer, TransferCode};
 
 /// What became of a request's events.
 #[derive(Debug, Default)]
 pub struct Results {
     /// Events that were not created, by index.
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<EventResult>,
     /// Retries with another content: the place of the original, and the retry. Their code has to be read from the log.
     pub duplicates: Vec<(Located, Transfer)>,
 }
@@ -47,7 +47,7 @@ impl Results {
             } else {
                 rank.transfer_code().expect("a refusal has a code").number()
             };
-            self.refusals.push(Refusal { index, code, ..Refusal::default() });
+            self.refusals.push(EventResult::refused(index, code));
         }
     }
 }

@@ -193,6 +193,10 @@ impl Shard {
             let fault = Fault::new(FaultCode::NotReady, "the log is being replayed: try again in a moment");
             return out.refuse(caller, &frame.header, cluster, &fault);
         }
+        if command.is_of_history() {
+            let fault = Fault::new(FaultCode::HistoryOff, "this version keeps no history yet");
+            return out.refuse(caller, &frame.header, cluster, &fault);
+        }
         if !command.writes() {
             if !self.answers.has_room() {
                 return self.defer(caller, out);

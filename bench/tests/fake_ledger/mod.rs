@@ -3,7 +3,7 @@
 use auriga_wire::frame::{self, Command, HEADER_SIZE};
 use auriga_wire::report::{ShardHistograms, StageHistogram, Status};
 use auriga_wire::{
-    Account, AccountCode, AlignedBuffer, FaultCode, Frame, Header, Refusal, Transfer, TransferCode,
+    Account, AccountCode, AlignedBuffer, EventResult, FaultCode, Frame, Header, Transfer, TransferCode,
 };
 use hdrhistogram::serialization::{Serializer, V2Serializer};
 use std::collections::HashMap;
@@ -106,6 +106,7 @@ impl Ledger {
             }
             Command::Status => self.status(),
             Command::Histograms => histograms(),
+            _ => return Some((FaultCode::HistoryOff.number(), 0, b"this server keeps no history".to_vec())),
         };
         Some((0, first, body))
     }
@@ -115,7 +116,7 @@ impl Ledger {
         for (index, event) in events.iter().enumerate() {
             self.time += 1;
             if let Some(code) = create(self, *event) {
-                refusals.push(Refusal { index: index as u32, code, ..Refusal::default() });
+                refusals.push(EventResult::refused(index as u32, code));
             }
         }
         bytemuck::cast_slice(&refusals).to_vec()

@@ -2,9 +2,10 @@
 
 use crate::code::{AccountCode, TransferCode};
 use crate::error::{Error, Options};
-use crate::frame::Fault;
+use crate::filter::Filter;
+use crate::frame::{Command, Fault};
 use crate::pipeline::Pipeline;
-use crate::record::{Account, Refusal, Transfer};
+use crate::record::{Account, AccountBalance, AccountFlags, EventResult, Transfer, TransferFlags};
 use crate::reply::{Reply, ReplyBody};
 use crate::report::{ShardHistograms, Status};
 use crate::request::RequestFrame;
@@ -31,18 +32,74 @@ pub struct Created {
     /// created has an earlier timestamp of its own: look it up.
     pub first_timestamp: u64,
     /// The events that this attempt did not create, in the order of their indexes.
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<EventResult>,
+    /// The balancing transfers that moved less than was asked for: index and amount.
+    pub amounts: Vec<(u32, u128)>,
     /// The request had been sent before without an answer. A refusal `exists` then says that the event is applied, most
     /// likely by the attempt before, and `id_already_failed` that it was refused then, for a reason that is lost.
     pub retried: bool,
-    exists: u32,
+    /// Indexes of refused events that are applied all the same.
+    applied: Vec<u32>,
 }
 
 impl Created {
-    /// The refusals that mean an event is not applied: all, except `exists` after a retry. Of a linked chain that a first
-    /// attempt created, a retry finds the first event to exist, and the others are `linked_event_failed`: look them up.
-    pub fn not_applied(&self) -> impl Iterator<Item = &Refusal> {
-        self.refusals.iter().filter(|refusal| !(self.retried && refusal.code == self.exists))
+    /// The refusals that mean an event is not applied: all but those of events that an attempt before has created.
+    pub fn not_applied(&self) -> impl Iterator<Item = &EventResult> {
+        self.refusals.iter().filter(|refusal| self.applied.binary_search(&refusal.index).is_err())
+    }
+
+    fn new(reply: &Reply<'_>, results: &[EventResult], request: &Sent<'_>) -> Self {
+        let refusals: Vec<_> = results.iter().filter(|result| result.is_refused()).copied().collect();
+        let created = results.iter().filter(|result| !result.is_refused());
+        Self {
+            first_timestamp: reply.timestamp,
+            applied: if request.retried { request.applied(&refusals) } else { Vec::new() },
+            refusals,
+            amounts: created.map(|result| (result.index, result.amount)).collect(),
+            retried: request.retried,
+        }
+    }
+}
+
+/// What has to be known of a request to understand its answer.
+struct Sent<'a> {
+    retried: bool,
+    /// The number of the code `exists`.
+    exists: u32,
+    is_linked: &'a dyn Fn(usize) -> bool,
+}
+
+impl Sent<'_> {
+    /// Indexes of the events that exist already. Of a chain that exists only the first event says so, and the others that a
+    /// linked event failed.
+    fn applied(&self, refusals: &[EventResult]) -> Vec<u32> {
+        let mut applied: Vec<u32> = Vec::new();
+        for refusal in refusals {
+            let before = refusal.index.checked_sub(1);
+            let goes_on = before.is_some_and(|before| (self.is_linked)(before as usize));
+            let chain_exists = goes_on && applied.last().copied() == before;
+            if refusal.code == self.exists && !goes_on || chain_exists {
+                applied.push(refusal.index);
+            }
+        }
+        applied
+    }
+}
+
+/// A page of an answer about the past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What was found.
+    pub records: Vec<T>,
+    /// Where the next page begins ([`Filter::next`]); 0: there is none.
+    pub cursor: u64,
+    /// History up to this time was looked at, nanoseconds.
+    pub complete_through: u64,
+}
+
+impl<T: Copy> Page<T> {
+    fn new(reply: &Reply<'_>, records: &[T]) -> Self {
+        Self { records: records.to_vec(), cursor: reply.cursor, complete_through: reply.timestamp }
     }
 }
 
@@ -58,8 +115,11 @@ impl Client {
     pub fn create_accounts(&mut self, accounts: &[Account]) -> Result<Created, Error> {
         check_items(accounts.len())?;
         let exists = AccountCode::Exists.number();
+        let is_linked = |index: usize| accounts[index].flags & AccountFlags::LINKED != 0;
         self.request(RequestFrame::create_accounts(accounts), |reply, retried| match reply.body {
-            ReplyBody::CreatedAccounts(refusals) => Some(created(reply.timestamp, refusals, retried, exists)),
+            ReplyBody::CreatedAccounts(results) => {
+                Some(Created::new(&reply, results, &Sent { retried, exists, is_linked: &is_linked }))
+            }
             _ => None,
         })
     }
@@ -68,9 +128,10 @@ impl Client {
     pub fn create_transfers(&mut self, transfers: &[Transfer]) -> Result<Created, Error> {
         check_items(transfers.len())?;
         let exists = TransferCode::Exists.number();
+        let is_linked = |index: usize| transfers[index].flags & TransferFlags::LINKED != 0;
         self.request(RequestFrame::create_transfers(transfers), |reply, retried| match reply.body {
-            ReplyBody::CreatedTransfers(refusals) => {
-                Some(created(reply.timestamp, refusals, retried, exists))
+            ReplyBody::CreatedTransfers(results) => {
+                Some(Created::new(&reply, results, &Sent { retried, exists, is_linked: &is_linked }))
             }
             _ => None,
         })
@@ -92,6 +153,47 @@ impl Client {
             ReplyBody::Transfers(transfers) => Some(transfers.to_vec()),
             _ => None,
         })
+    }
+
+    /// Transfers of the account that the filter names.
+    pub fn account_transfers(&mut self, filter: &Filter) -> Result<Page<Transfer>, Error> {
+        self.ask(Command::AccountTransfers, filter, |reply| match reply.body {
+            ReplyBody::AccountTransfers(transfers) => Some(Page::new(&reply, transfers)),
+            _ => None,
+        })
+    }
+
+    /// The sums of the account that the filter names, after each of its transfers. None if it hasn't the flag `history`.
+    pub fn account_balances(&mut self, filter: &Filter) -> Result<Page<AccountBalance>, Error> {
+        self.ask(Command::AccountBalances, filter, |reply| match reply.body {
+            ReplyBody::AccountBalances(balances) => Some(Page::new(&reply, balances)),
+            _ => None,
+        })
+    }
+
+    /// Accounts with their present balances.
+    pub fn query_accounts(&mut self, filter: &Filter) -> Result<Page<Account>, Error> {
+        self.ask(Command::QueryAccounts, filter, |reply| match reply.body {
+            ReplyBody::QueriedAccounts(accounts) => Some(Page::new(&reply, accounts)),
+            _ => None,
+        })
+    }
+
+    /// Transfers of any account.
+    pub fn query_transfers(&mut self, filter: &Filter) -> Result<Page<Transfer>, Error> {
+        self.ask(Command::QueryTransfers, filter, |reply| match reply.body {
+            ReplyBody::QueriedTransfers(transfers) => Some(Page::new(&reply, transfers)),
+            _ => None,
+        })
+    }
+
+    fn ask<T>(
+        &mut self,
+        command: Command,
+        filter: &Filter,
+        answer: impl Fn(Reply<'_>) -> Option<T>,
+    ) -> Result<T, Error> {
+        self.request(RequestFrame::ask(command, filter), |reply, _| answer(reply))
     }
 
     /// Asks for the server's status; with `digest`, a hash over the whole state, too, which takes the server a while.
@@ -180,10 +282,6 @@ fn recover(mut pipeline: Pipeline) -> RequestFrame {
         return pipeline.take_frame();
     }
     pipeline.into_unacknowledged().pop().map(|(_, frame)| frame).unwrap_or_default()
-}
-
-fn created(first_timestamp: u64, refusals: &[Refusal], retried: bool, exists: u32) -> Created {
-    Created { first_timestamp, refusals: refusals.to_vec(), retried, exists }
 }
 
 fn check_items(items: usize) -> Result<(), Error> {

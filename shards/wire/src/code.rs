@@ -166,13 +166,25 @@ codes! {
         NotReady = 1113, "not_ready", "the server is still recovering";
         NoSuchShard = 1114, "no_such_shard", "the request names a shard that this server does not run";
         DamagedData = 1115, "damaged_data", "bytes of the log that the answer needs are damaged";
+        BadFilter = 1116, "bad_filter", "the question makes no sense";
+        HistoryOff = 1117, "history_off", "this server keeps no history";
+        HistoryBehind = 1118, "history_behind", "history has not got as far as the answer needs";
     }
 }
 
 impl FaultCode {
     /// Whether the server closes the connection after it has said so: what follows on the stream can't be trusted.
     pub const fn closes(self) -> bool {
-        !matches!(self, Self::LogFull | Self::LimitReached | Self::NotReady | Self::NoSuchShard)
+        !matches!(
+            self,
+            Self::LogFull
+                | Self::LimitReached
+                | Self::NotReady
+                | Self::NoSuchShard
+                | Self::BadFilter
+                | Self::HistoryOff
+                | Self::HistoryBehind
+        )
     }
 
     /// Whether the same request may succeed later without any change to it.
@@ -182,6 +194,7 @@ impl FaultCode {
             Self::LogFull
                 | Self::LimitReached
                 | Self::NotReady
+                | Self::HistoryBehind
                 | Self::ShuttingDown
                 | Self::TooManyConnections
         )

@@ -4,6 +4,7 @@
 //! the replay. Nothing here does I/O.
 
 use crate::code::FaultCode;
+use crate::filter::FILTER_SIZE;
 use crate::record::{Account, AccountFlags, RECORD_SIZE, Transfer, TransferFlags};
 use bytemuck::{Pod, Zeroable};
 use std::fmt;
@@ -27,9 +28,9 @@ pub const ID_SIZE: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum Command {
-    /// Body: 1 to 8,190 [`Account`]s. Reply: [`crate::Refusal`]s.
+    /// Body: 1 to 8,190 [`Account`]s. Reply: [`crate::EventResult`]s.
     CreateAccounts = 1,
-    /// Body: 1 to 8,190 [`Transfer`]s. Reply: [`crate::Refusal`]s.
+    /// Body: 1 to 8,190 [`Transfer`]s. Reply: [`crate::EventResult`]s.
     CreateTransfers = 2,
     /// Body: 1 to 8,190 ids. Reply: the accounts that exist, in the order of the ids.
     LookupAccounts = 3,
@@ -39,6 +40,14 @@ pub enum Command {
     Status = 5,
     /// Body: 16 bytes; the first four are the shard's number. Reply: [`crate::report::ShardHistograms`].
     Histograms = 6,
+    /// Body: a [`crate::Filter`]. Reply: transfers of the account, as they were executed.
+    AccountTransfers = 7,
+    /// Body: a [`crate::Filter`]. Reply: [`crate::record::AccountBalance`]s, one for each such transfer.
+    AccountBalances = 8,
+    /// Body: a [`crate::Filter`]. Reply: accounts, by the time of their creation, with their present balances.
+    QueryAccounts = 9,
+    /// Body: a [`crate::Filter`]. Reply: transfers, as they were executed.
+    QueryTransfers = 10,
 }
 
 impl Command {
@@ -51,6 +60,10 @@ impl Command {
             4 => Self::LookupTransfers,
             5 => Self::Status,
             6 => Self::Histograms,
+            7 => Self::AccountTransfers,
+            8 => Self::AccountBalances,
+            9 => Self::QueryAccounts,
+            10 => Self::QueryTransfers,
             _ => return None,
         })
     }
@@ -60,12 +73,20 @@ impl Command {
         matches!(self, Self::CreateAccounts | Self::CreateTransfers)
     }
 
+    /// Whether the request asks about the past, with a [`crate::Filter`].
+    pub const fn is_of_history(self) -> bool {
+        self.body().0 == FILTER_SIZE && !self.writes()
+    }
+
     /// Bytes of one item of a request's body, and how many there may be.
     pub(crate) const fn body(self) -> (usize, usize) {
         match self {
             Self::CreateAccounts | Self::CreateTransfers => (RECORD_SIZE, REQUEST_RECORDS_MAX),
             Self::LookupAccounts | Self::LookupTransfers => (ID_SIZE, REQUEST_RECORDS_MAX),
             Self::Status | Self::Histograms => (ID_SIZE, 1),
+            Self::AccountTransfers | Self::AccountBalances | Self::QueryAccounts | Self::QueryTransfers => {
+                (FILTER_SIZE, 1)
+            }
         }
     }
 }
@@ -93,8 +114,11 @@ pub struct Header {
     pub timestamp: u64,
     /// The cluster that is meant; 0 in a request: any.
     pub cluster: u64,
+    /// In the reply to a question about the past: where the next page begins ([`crate::Filter::next`]), 0 if nothing more
+    /// matches. Otherwise 0.
+    pub cursor: u64,
     /// 0.
-    pub reserved: [u64; 9],
+    pub reserved: [u64; 8],
 }
 
 const _: () = assert!(size_of::<Header>() == HEADER_SIZE);
@@ -213,13 +237,13 @@ impl<'a> Frame<'a> {
         let Some(command) = Command::from_number(header.command) else {
             return Err(Fault::new(
                 FaultCode::UnknownCommand,
-                format!("found command {}, expected 1 to 6", header.command),
+                format!("found command {}, expected 1 to 10", header.command),
             ));
         };
-        if header.status != 0 || header.timestamp != 0 {
+        if header.status != 0 || header.timestamp != 0 || header.cursor != 0 {
             return Err(Fault::new(
                 FaultCode::ReservedBytesSet,
-                "status and timestamp of a request must be 0",
+                "status, timestamp and cursor of a request must be 0",
             ));
         }
         let (item, items_max) = command.body();
@@ -259,8 +283,8 @@ impl<'a> Frame<'a> {
                 format!("the bytes hash to {found:032x}, the header says {:032x}", header.checksum),
             ));
         }
-        if header.reserved != [0; 9] {
-            return Err(Fault::new(FaultCode::ReservedBytesSet, "bytes 56 to 127 of the header must be 0"));
+        if header.reserved != [0; 8] {
+            return Err(Fault::new(FaultCode::ReservedBytesSet, "bytes 64 to 127 of the header must be 0"));
         }
         Ok(Self { header, bytes })
     }

@@ -75,21 +75,62 @@ pub struct Transfer {
     pub timestamp: u64,
 }
 
-/// One event that was not plainly created, in the body of a reply: 32 bytes.
+/// What became of an event that was not created just as it was sent, in the body of a reply: 32 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Refusal {
+pub struct EventResult {
     /// The event's index in the request.
     pub index: u32,
-    /// [`crate::AccountCode`] or [`crate::TransferCode`], by the request's command.
+    /// [`EventResult::CREATED`], or [`crate::AccountCode`] or [`crate::TransferCode`] by the request's command.
     pub code: u32,
-    /// 0 in this version.
-    pub reserved: [u64; 3],
+    /// 0.
+    pub reserved: u64,
+    /// Of a balancing transfer that was created: what it moved, where that is less than was asked for. Otherwise 0.
+    pub amount: u128,
+}
+
+impl EventResult {
+    /// The event was created, with another amount.
+    pub const CREATED: u32 = u32::MAX;
+
+    /// An event that was refused.
+    pub const fn refused(index: u32, code: u32) -> Self {
+        Self { index, code, reserved: 0, amount: 0 }
+    }
+
+    /// A balancing transfer that was created and moved this.
+    pub const fn created(index: u32, amount: u128) -> Self {
+        Self { index, code: Self::CREATED, reserved: 0, amount }
+    }
+
+    /// Whether the event was refused.
+    pub const fn is_refused(&self) -> bool {
+        self.code != Self::CREATED
+    }
+}
+
+/// An account's sums after one transfer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct AccountBalance {
+    /// Sum of pending debits.
+    pub debits_pending: u128,
+    /// Sum of posted debits.
+    pub debits_posted: u128,
+    /// Sum of pending credits.
+    pub credits_pending: u128,
+    /// Sum of posted credits.
+    pub credits_posted: u128,
+    /// The transfer's timestamp, nanoseconds.
+    pub timestamp: u64,
+    /// 0.
+    pub reserved: [u64; 7],
 }
 
 const _: () = assert!(size_of::<Account>() == RECORD_SIZE && align_of::<Account>() == 16);
 const _: () = assert!(size_of::<Transfer>() == RECORD_SIZE && align_of::<Transfer>() == 16);
-const _: () = assert!(size_of::<Refusal>() == 32);
+const _: () = assert!(size_of::<EventResult>() == 32);
+const _: () = assert!(size_of::<AccountBalance>() == RECORD_SIZE);
 
 /// Bits of [`Account::flags`].
 #[derive(Debug)]

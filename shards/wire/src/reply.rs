@@ -3,7 +3,7 @@
 use crate::buffer::AlignedBuffer;
 use crate::code::FaultCode;
 use crate::frame::{Command, FRAME_SIZE_MAX, Fault, Frame, HEADER_SIZE, Header, REPLY, REQUEST_RECORDS_MAX};
-use crate::record::{Account, Refusal, Transfer};
+use crate::record::{Account, AccountBalance, EventResult, Transfer};
 use crate::report::{ShardHistograms, Status};
 use bytemuck::Pod;
 
@@ -19,6 +19,8 @@ pub struct Reply<'a> {
     pub timestamp: u64,
     /// The cluster that answers.
     pub cluster: u64,
+    /// Of an answer about the past: where the next page begins, 0 if there is none.
+    pub cursor: u64,
     /// The answer.
     pub body: ReplyBody<'a>,
 }
@@ -26,10 +28,10 @@ pub struct Reply<'a> {
 /// What a reply says.
 #[derive(Debug)]
 pub enum ReplyBody<'a> {
-    /// Accounts were created, except these.
-    CreatedAccounts(&'a [Refusal]),
-    /// Transfers were created, except these.
-    CreatedTransfers(&'a [Refusal]),
+    /// Accounts were created, except these, which are refused.
+    CreatedAccounts(&'a [EventResult]),
+    /// Transfers were created as they were sent, except these.
+    CreatedTransfers(&'a [EventResult]),
     /// The accounts that exist, in the order of the ids.
     Accounts(&'a [Account]),
     /// The transfers that were created, in the order of the ids.
@@ -38,12 +40,20 @@ pub enum ReplyBody<'a> {
     Status(Box<Status>),
     /// A shard's histograms.
     Histograms(Box<ShardHistograms>),
+    /// Transfers of an account.
+    AccountTransfers(&'a [Transfer]),
+    /// Balances of an account.
+    AccountBalances(&'a [AccountBalance]),
+    /// Accounts by what they are.
+    QueriedAccounts(&'a [Account]),
+    /// Transfers by what they are.
+    QueriedTransfers(&'a [Transfer]),
     /// The whole request was refused.
     Refused(Fault),
 }
 
 impl<'a> Reply<'a> {
-    /// Decodes a whole reply frame: header, checksum, sizes, the order of refusals. `bytes` must be the frame alone,
+    /// Decodes a whole reply frame: header, checksum, sizes, the order of results. `bytes` must be the frame alone,
     /// at an address that is a multiple of 16. What depends on the request is left to [`matches`](Self::matches).
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Fault> {
         let frame = Frame::check_envelope(bytes)?;
@@ -59,7 +69,8 @@ impl<'a> Reply<'a> {
             0 => ReplyBody::decode(&frame)?,
             status => ReplyBody::Refused(refused(status, frame.body())?),
         };
-        Ok(Self { request: header.request, timestamp: header.timestamp, cluster: header.cluster, body })
+        let Header { request, timestamp, cluster, cursor, .. } = header;
+        Ok(Self { request, timestamp, cluster, cursor, body })
     }
 
     /// Whether this can be the answer to a request of this command and these `items`: the same command, no index and
@@ -67,12 +78,12 @@ impl<'a> Reply<'a> {
     pub fn matches(&self, command: Command, items: usize) -> Result<(), Fault> {
         let found = match &self.body {
             ReplyBody::Refused(_) => return Ok(()),
-            ReplyBody::CreatedAccounts(refusals) => {
-                check_bounds(refusals, items)?;
+            ReplyBody::CreatedAccounts(results) => {
+                check_bounds(results, items)?;
                 Command::CreateAccounts
             }
-            ReplyBody::CreatedTransfers(refusals) => {
-                check_bounds(refusals, items)?;
+            ReplyBody::CreatedTransfers(results) => {
+                check_bounds(results, items)?;
                 Command::CreateTransfers
             }
             ReplyBody::Accounts(accounts) => {
@@ -85,6 +96,10 @@ impl<'a> Reply<'a> {
             }
             ReplyBody::Status(_) => Command::Status,
             ReplyBody::Histograms(_) => Command::Histograms,
+            ReplyBody::AccountTransfers(_) => Command::AccountTransfers,
+            ReplyBody::AccountBalances(_) => Command::AccountBalances,
+            ReplyBody::QueriedAccounts(_) => Command::QueryAccounts,
+            ReplyBody::QueriedTransfers(_) => Command::QueryTransfers,
         };
         if found != command {
             let text = format!("request {} was {command:?}, its reply is one to {found:?}", self.request);
@@ -98,16 +113,20 @@ impl<'a> ReplyBody<'a> {
     fn decode(frame: &Frame<'a>) -> Result<Self, Fault> {
         let number = frame.header.command & !REPLY;
         let Some(command) = Command::from_number(number) else {
-            let text = format!("found a reply to command {number}, expected 1 to 6");
+            let text = format!("found a reply to command {number}, expected 1 to 10");
             return Err(Fault::new(FaultCode::UnknownCommand, text));
         };
         Ok(match command {
-            Command::CreateAccounts => Self::CreatedAccounts(refusals(frame.body())?),
-            Command::CreateTransfers => Self::CreatedTransfers(refusals(frame.body())?),
+            Command::CreateAccounts => Self::CreatedAccounts(results(frame.body(), false)?),
+            Command::CreateTransfers => Self::CreatedTransfers(results(frame.body(), true)?),
             Command::LookupAccounts => Self::Accounts(records(frame.body())?),
             Command::LookupTransfers => Self::Transfers(records(frame.body())?),
             Command::Status => Self::Status(Box::new(Status::decode(frame.body())?)),
             Command::Histograms => Self::Histograms(Box::new(ShardHistograms::decode(frame.body())?)),
+            Command::AccountTransfers => Self::AccountTransfers(records(frame.body())?),
+            Command::AccountBalances => Self::AccountBalances(records(frame.body())?),
+            Command::QueryAccounts => Self::QueriedAccounts(records(frame.body())?),
+            Command::QueryTransfers => Self::QueriedTransfers(records(frame.body())?),
         })
     }
 }
@@ -137,27 +156,32 @@ fn records<T: Pod>(body: &[u8]) -> Result<&[T], Fault> {
     Ok(bytemuck::cast_slice(body))
 }
 
-fn refusals(body: &[u8]) -> Result<&[Refusal], Fault> {
-    let refusals: &[Refusal] = records(body)?;
-    for pair in refusals.windows(2) {
+fn results(body: &[u8], may_balance: bool) -> Result<&[EventResult], Fault> {
+    let results: &[EventResult] = records(body)?;
+    for pair in results.windows(2) {
         if pair[0].index >= pair[1].index {
-            let text =
-                format!("found refusal {} after {}, expected growing indexes", pair[1].index, pair[0].index);
+            let text = format!(
+                "found the result of event {} after {}, expected growing indexes",
+                pair[1].index, pair[0].index
+            );
             return Err(Fault::new(FaultCode::BadSize, text));
         }
     }
-    if let Some(refusal) = refusals.iter().find(|r| r.code == 0 || r.reserved != [0; 3]) {
-        let text =
-            format!("the refusal of event {} has code {} or reserved bytes", refusal.index, refusal.code);
+    let is_sound = |r: &EventResult| {
+        let known = if r.is_refused() { r.code != 0 && r.amount == 0 } else { may_balance };
+        known && r.reserved == 0
+    };
+    if let Some(result) = results.iter().find(|result| !is_sound(result)) {
+        let text = format!("the result of event {} has code {} or reserved bytes", result.index, result.code);
         return Err(Fault::new(FaultCode::ReservedBytesSet, text));
     }
-    Ok(refusals)
+    Ok(results)
 }
 
-fn check_bounds(refusals: &[Refusal], items: usize) -> Result<(), Fault> {
-    match refusals.last() {
+fn check_bounds(results: &[EventResult], items: usize) -> Result<(), Fault> {
+    match results.last() {
         Some(last) if last.index as usize >= items => {
-            let text = format!("found a refusal of event {}, the request had {items} events", last.index);
+            let text = format!("found a result of event {}, the request had {items} events", last.index);
             Err(Fault::new(FaultCode::BadSize, text))
         }
         _ => Ok(()),
@@ -265,7 +289,7 @@ mod tests {
     }
 
     fn samples() -> Vec<Vec<u8>> {
-        let refusal = |index| Refusal { index, code: 54, ..Refusal::default() };
+        let refusal = |index| EventResult::refused(index, 54);
         vec![
             frame(Command::CreateTransfers, 0, &[]),
             frame(Command::CreateAccounts, 0, bytemuck::cast_slice(&[refusal(1), refusal(4)])),

@@ -1,6 +1,7 @@
 //! Request frames, written in place into a buffer that is used again and again. No I/O.
 
 use crate::buffer::AlignedBuffer;
+use crate::filter::Filter;
 use crate::frame::{self, Command, HEADER_SIZE, Header};
 use crate::record::{Account, Transfer};
 use bytemuck::Pod;
@@ -51,6 +52,12 @@ impl RequestFrame {
     /// A frame that asks for a shard's histograms.
     pub fn histograms(shard: u32) -> Self {
         Self::of(Command::Histograms, &[u128::from(shard)])
+    }
+
+    /// A frame that asks about the past; `command` is one of those that [`Command::is_of_history`].
+    pub fn ask(command: Command, filter: &Filter) -> Self {
+        assert!(command.is_of_history(), "{command:?} takes no filter");
+        Self::of(command, std::slice::from_ref(filter))
     }
 
     fn of<T: Pod>(command: Command, items: &[T]) -> Self {

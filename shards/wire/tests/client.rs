@@ -4,7 +4,7 @@
 mod fake;
 
 use auriga_wire::report::Status;
-use auriga_wire::{Account, Client, Error, FaultCode, Refusal, Transfer, TransferCode};
+use auriga_wire::{Account, Client, Error, EventResult, FaultCode, Filter, Transfer, TransferCode};
 use fake::{Fake, Script, answer, close, options, read_request, refuse, reply};
 use std::io::Write;
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ fn transfers() -> Vec<Transfer> {
 }
 
 fn refusal(index: u32, code: TransferCode) -> Vec<u8> {
-    bytemuck::bytes_of(&Refusal { index, code: code.number(), ..Refusal::default() }).to_vec()
+    bytemuck::bytes_of(&EventResult::refused(index, code.number())).to_vec()
 }
 
 #[test]
@@ -71,6 +71,55 @@ fn a_lost_connection_is_made_again_and_exists_counts_as_applied() {
     assert_eq!(created.refusals.len(), 2);
     assert_eq!(created.not_applied().map(|r| r.index).collect::<Vec<_>>(), [2]);
     fake.finish();
+}
+
+#[test]
+fn a_chain_that_a_first_attempt_created_is_applied_as_a_whole() {
+    let linked = |id, linked: bool| Transfer { id, flags: u16::from(linked), ..Transfer::default() };
+    // Two chains of two, one of which exists, and an event alone.
+    let request = [linked(1, true), linked(2, false), linked(3, true), linked(4, false), linked(5, false)];
+    let body = [
+        refusal(0, TransferCode::Exists),
+        refusal(1, TransferCode::LinkedEventFailed),
+        refusal(2, TransferCode::LinkedEventFailed),
+        refusal(3, TransferCode::Exists),
+        refusal(4, TransferCode::Exists),
+    ]
+    .concat();
+    let fake = Fake::start(vec![close(), answer(body.clone()), answer(body)]);
+    let mut client = Client::connect(&fake.address, options(3)).expect("connected");
+    let created = client.create_transfers(&request).expect("answered");
+    assert_eq!(created.not_applied().map(|r| r.index).collect::<Vec<_>>(), [2, 3]);
+    drop(client);
+    let mut client = Client::connect(&fake.address, options(1)).expect("connected");
+    let created = client.create_transfers(&request).expect("answered");
+    assert_eq!(created.not_applied().count(), 5, "nothing of this was sent before");
+    fake.finish();
+}
+
+#[test]
+fn what_balancing_transfers_moved_and_the_pages_of_history_are_told() {
+    let moved = bytemuck::bytes_of(&EventResult::created(1, 70)).to_vec();
+    let body = [moved, refusal(2, TransferCode::ExceedsCredits)].concat();
+    let script: Script = Box::new(move |stream| {
+        answer_once(stream, &body, 0);
+        answer_once(stream, bytemuck::cast_slice(&transfers()), 77);
+    });
+    let fake = Fake::start(vec![script]);
+    let mut client = Client::connect(&fake.address, options(1)).expect("connected");
+    let created = client.create_transfers(&transfers()).expect("answered");
+    assert_eq!((created.amounts, created.refusals.len()), (vec![(1, 70)], 1));
+    let page = client.account_transfers(&Filter::newest_of(9, 3)).expect("answered");
+    assert_eq!((page.records, page.cursor, page.complete_through), (transfers(), 77, 1_000));
+    fake.finish();
+}
+
+fn answer_once(stream: &mut TcpStream, body: &[u8], cursor: u64) {
+    let (header, _) = read_request(stream);
+    let mut bytes = reply(&header, 0, body);
+    bytes[56..64].copy_from_slice(&cursor.to_le_bytes());
+    auriga_wire::frame::seal(&mut bytes);
+    stream.write_all(&bytes).expect("written");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use auriga_shards::arrival::ConnectionId;
 use auriga_shards::place::Position;
 use auriga_shards::shard::whole_digest;
 use auriga_wire::report::Status;
-use auriga_wire::{Account, AlignedBuffer, FaultCode, Refusal, Transfer};
+use auriga_wire::{Account, AlignedBuffer, EventResult, FaultCode, Transfer};
 use std::collections::HashMap;
 use std::fmt::Debug;
 
@@ -117,9 +117,9 @@ fn check_answer(world: &mut World, sent: &Sent, answer: &Answer, was_full: bool)
     };
     tally.requests += 1;
     tally.events += (logged.body.len() / size_of::<Account>()) as u64;
-    let found: Vec<Refusal> = bytemuck::pod_collect_to_vec(&answer.body);
-    let plain = |(index, code): &(u32, u32)| Refusal { index: *index, code: *code, ..Refusal::default() };
-    let expected: Vec<Refusal> = logged.refusals.iter().map(plain).collect();
+    let found: Vec<EventResult> = bytemuck::pod_collect_to_vec(&answer.body);
+    let plain = |(index, code): &(u32, u32)| EventResult::refused(*index, *code);
+    let expected: Vec<EventResult> = logged.refusals.iter().map(plain).collect();
     compare(format_args!("refusals of request {} at {:?}", sent.number, logged.position), &expected, &found)?;
     compare(format_args!("timestamp of request {}", sent.number), &logged.timestamp, &answer.timestamp)
 }
