@@ -7,6 +7,7 @@
 use crate::chunk::{Item, Kind};
 use crate::execute::message::{Lane, Message};
 use crate::ledger::ids::Done;
+use crate::ledger::rules::ended;
 use auriga_wire::{Account, Transfer};
 use bytemuck::{Pod, Zeroable};
 
@@ -163,17 +164,9 @@ impl Located {
     /// What was executed of the transfer that was sent; `pending` is what it ended.
     pub fn complete(&self, sent: &Transfer, pending: Option<&Transfer>) -> Transfer {
         let amount = if self.executed == As::Sent as u32 { sent.amount } else { self.amount };
-        let Some(pending) = pending else { return Transfer { amount, ..*sent } };
-        Transfer {
-            amount,
-            debit_account_id: pending.debit_account_id,
-            credit_account_id: pending.credit_account_id,
-            user_data_128: if sent.user_data_128 == 0 { pending.user_data_128 } else { sent.user_data_128 },
-            user_data_64: if sent.user_data_64 == 0 { pending.user_data_64 } else { sent.user_data_64 },
-            user_data_32: if sent.user_data_32 == 0 { pending.user_data_32 } else { sent.user_data_32 },
-            ledger: pending.ledger,
-            code: pending.code,
-            ..*sent
+        match pending {
+            None => Transfer { amount, ..*sent },
+            Some(pending) => ended(sent, pending, amount),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 pub(crate) mod expected;
 mod gap;
-mod logged;
+pub(crate) mod logged;
 mod shards;
 
 use crate::random_log::RandomLog;

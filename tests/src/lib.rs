@@ -3,6 +3,7 @@
 pub mod book;
 pub mod exact;
 pub mod harness;
+pub mod history;
 pub mod load;
 pub mod model;
 pub mod random_log;

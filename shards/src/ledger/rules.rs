@@ -235,8 +235,7 @@ pub fn refuse_claim(t: &Transfer, pending: &Pending, timestamp: u64) -> Result<u
     use TransferCode as C;
     let is_void = t.flags & TransferFlags::VOID_PENDING_TRANSFER != 0;
     let differs = |asked: u128, found: u128| asked != 0 && asked != found;
-    let all = if is_void { 0 } else { u128::MAX };
-    let amount = if t.amount == all { pending.amount } else { t.amount };
+    let amount = ended_amount(t, pending.amount);
     let checks = [
         (pending.deadline.is_some_and(|deadline| deadline <= timestamp), C::PendingTransferExpired),
         (differs(t.debit_account_id, pending.debit_account_id), C::PendingTransferHasDifferentDebitAccountId),
@@ -252,6 +251,28 @@ pub fn refuse_claim(t: &Transfer, pending: &Pending, timestamp: u64) -> Result<u
     match checks.into_iter().find(|(fails, _)| *fails) {
         Some((_, code)) => Err(code),
         None => Ok(amount),
+    }
+}
+
+/// What a post posts, or a void voids, of a pending transfer that reserves this.
+pub fn ended_amount(sent: &Transfer, reserved: u128) -> u128 {
+    let is_void = sent.flags & TransferFlags::VOID_PENDING_TRANSFER != 0;
+    let all = if is_void { 0 } else { u128::MAX };
+    if sent.amount == all { reserved } else { sent.amount }
+}
+
+/// A post or void as it was executed: with what it takes over from the pending transfer that it ended.
+pub fn ended(sent: &Transfer, pending: &Transfer, amount: u128) -> Transfer {
+    Transfer {
+        amount,
+        debit_account_id: pending.debit_account_id,
+        credit_account_id: pending.credit_account_id,
+        user_data_128: if sent.user_data_128 == 0 { pending.user_data_128 } else { sent.user_data_128 },
+        user_data_64: if sent.user_data_64 == 0 { pending.user_data_64 } else { sent.user_data_64 },
+        user_data_32: if sent.user_data_32 == 0 { pending.user_data_32 } else { sent.user_data_32 },
+        ledger: pending.ledger,
+        code: pending.code,
+        ..*sent
     }
 }
 

@@ -186,32 +186,19 @@ impl Block {
         let mut hash = Xxh3::new();
         hash.update(&bytemuck::bytes_of(header)[16..]);
         for (_, header) in self.headers() {
-            hash.update(bytemuck::bytes_of(header));
+            hash.update(bytemuck::bytes_of(&header));
         }
         hash.digest128()
     }
 
-    /// The headers of its frames, in place, each with the frame's first unit.
-    fn headers(&self) -> impl Iterator<Item = (usize, &Header)> {
-        let mut unit = 1;
-        std::iter::from_fn(move || {
-            if unit >= self.units {
-                return None;
-            }
-            let at = unit;
-            let header: &Header = bytemuck::from_bytes(&self.memory()[at * UNIT_SIZE..(at + 1) * UNIT_SIZE]);
-            unit += (header.size as usize / UNIT_SIZE).max(1);
-            Some((at, header))
-        })
+    /// The headers of its frames, each with the frame's first unit.
+    fn headers(&self) -> impl Iterator<Item = (usize, Header)> {
+        headers(&self.memory()[..self.units * UNIT_SIZE])
     }
 
     /// Its frames in order: the unit of the first record, the command and the body.
     pub fn requests(&self) -> impl Iterator<Item = (u16, Command, &[u8])> {
-        self.headers().map(|(unit, header)| {
-            let command = Command::from_number(header.command).expect("a frame in a block was checked");
-            let body = (unit + 1) * UNIT_SIZE..unit * UNIT_SIZE + header.size as usize;
-            ((unit + 1) as u16, command, &self.memory()[body])
-        })
+        requests(&self.memory()[..self.units * UNIT_SIZE])
     }
 
     /// The transfer at a unit.
@@ -232,6 +219,36 @@ impl Block {
     fn memory(&self) -> &[u8] {
         bytemuck::cast_slice(&self.sectors)
     }
+}
+
+/// The frames of a checked block as it lies in the log, of any alignment: the unit of the first record, the command and
+/// the body.
+///
+/// # Panics
+///
+/// If the bytes are not those of a block that was checked.
+pub fn logged_requests(block: &[u8]) -> impl Iterator<Item = (u16, Command, &[u8])> {
+    let header: BlockHeader = bytemuck::pod_read_unaligned(&block[..UNIT_SIZE]);
+    requests(&block[..header.units as usize * UNIT_SIZE])
+}
+
+fn requests(units: &[u8]) -> impl Iterator<Item = (u16, Command, &[u8])> {
+    headers(units).map(|(unit, header)| {
+        let command = Command::from_number(header.command).expect("a frame in a block was checked");
+        let body = (unit + 1) * UNIT_SIZE..unit * UNIT_SIZE + header.size as usize;
+        ((unit + 1) as u16, command, &units[body])
+    })
+}
+
+fn headers(units: &[u8]) -> impl Iterator<Item = (usize, Header)> {
+    let mut unit = 1;
+    std::iter::from_fn(move || {
+        let at = unit;
+        let bytes = units.get(at * UNIT_SIZE..(at + 1) * UNIT_SIZE)?;
+        let header: Header = bytemuck::pod_read_unaligned(bytes);
+        unit += (header.size as usize / UNIT_SIZE).max(1);
+        Some((at, header))
+    })
 }
 
 impl Default for Block {

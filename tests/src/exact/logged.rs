@@ -115,13 +115,18 @@ impl Logged {
             .filter(|(_, entry)| placement.stream_owner(StreamId(entry.stream)) == shard)
             .map(|(base, entry)| {
                 let mut block = Block::with_size(entry.size());
-                block.memory_mut().copy_from_slice(&self.blocks[&(entry.stream, entry.offset)]);
+                block.memory_mut().copy_from_slice(self.bytes(entry));
                 block
                     .open(entry, &place(cut.epoch, entry.stream, entry.offset))
                     .expect("a block that was written can be read");
                 OwnBlock { base: u16::try_from(base).expect("an index fits 16 bits"), block }
             })
             .collect()
+    }
+
+    /// The bytes of a block.
+    pub(crate) fn bytes(&self, entry: &BlockEntry) -> &[u8] {
+        &self.blocks[&(entry.stream, entry.offset)]
     }
 
     /// The transfer at a position, by its place in the stream.
