@@ -1,14 +1,7 @@
 //! What `auriga-bench run` can be told.
 
-use crate::workload::WORKERS_MAX;
+use crate::workload::{WORKERS_MAX, Workload};
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
-
-/// Kinds of work.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum Workload {
-    /// Plain transfers between accounts drawn at random.
-    Plain,
-}
 
 /// How much is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -20,6 +20,11 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Makes requests and takes their answers.
 pub trait Work {
+    /// Whether the next request may be sent now. If not, an answer that is under way must change that.
+    fn may_send(&self) -> bool {
+        true
+    }
+
     /// Writes the next request and returns a tag for it; `None` when nothing is left to ask.
     fn next(&mut self, now: Instant, frame: &mut RequestFrame) -> Option<u64>;
 
@@ -131,6 +136,10 @@ impl Driver {
             let Some(&index) = self.room.front() else {
                 return Ok(SLEEP_MAX);
             };
+            if !work.may_send() {
+                assert!(self.in_flight > 0, "only an answer makes a request possible, and none is under way");
+                return Ok(SLEEP_MAX);
+            }
             if items >= ITEMS_A_TURN {
                 return Ok(Duration::ZERO);
             }

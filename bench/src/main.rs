@@ -3,9 +3,13 @@
 //! It depends on the wire crate alone: what it knows of a server, it knows from the socket. See `README.md`.
 
 mod args;
+mod differences;
+mod draw;
 mod drive;
 mod failure;
+mod figures;
 mod load;
+mod model;
 mod progress;
 mod replay;
 mod report;

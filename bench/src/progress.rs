@@ -1,6 +1,6 @@
 //! The progress bar: on a terminal only, to stderr.
 
-use crate::load::Glance;
+use crate::figures::Glance;
 use crate::report::{count, milliseconds};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::atomic::Ordering::Relaxed;

@@ -3,11 +3,11 @@
 //! It can be stopped and started again, and the server under it, too: every transfer carries its id, so what is sent
 //! twice answers `exists` and counts as applied.
 
+use crate::differences::Differences;
 use crate::failure::Failure;
-use crate::load::code_name;
+use crate::model::code_name;
 use crate::report::{count, say};
 use crate::table::{self, Balance, Row};
-use crate::verify::Differences;
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use auriga_wire::{
     Account, AccountCode, Client, Error, EventResult, Options, Pipeline, ReplyBody, RequestFrame, Transfer,

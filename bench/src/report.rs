@@ -1,7 +1,7 @@
 //! What a run has to say: for people, and as one line of JSON.
 
 use crate::failure::Failure;
-use crate::load::Figures;
+use crate::figures::{Counts, Figures};
 use auriga_wire::Client;
 use auriga_wire::report::ShardHistograms;
 use hdrhistogram::Histogram;
@@ -33,8 +33,20 @@ pub struct Report {
     pub bytes_logged: u64,
     /// Epochs that the server flushed meanwhile.
     pub flushes: u64,
-    /// Latency of requests.
+    /// Latency of requests that create transfers.
     pub latency_us: Latency,
+    /// Pending transfers created, without warm-up; they are among `transfers`, as are posts, voids and chained ones.
+    pub pendings: u64,
+    /// Posts created, in full or in part.
+    pub posts: u64,
+    /// Voids created.
+    pub voids: u64,
+    /// Linked chains created.
+    pub chains: u64,
+    /// Look-ups answered meanwhile.
+    pub lookups: u64,
+    /// Latency of these look-ups; zeros if there were none.
+    pub lookup_latency_us: Latency,
 }
 
 /// Quantiles in microseconds.
@@ -119,19 +131,44 @@ pub fn stage_table(rows: &[StageRow]) -> String {
 
 /// The measured phase in words.
 pub fn summary(figures: &Figures, bytes_logged: u64, flushes: u64) -> String {
-    let Latency { p50, p99, p999, max } = Latency::of(&figures.latency);
-    let rate = figures.created as f64 / figures.seconds().max(1e-9);
-    format!(
-        "{} transfers/s: {} created, {} refused in {:.3} s\n\
-         latency of a request: p50 {p50:.0} us, p99 {p99:.0} us, p99.9 {p999:.0} us, max {max:.0} us ({} requests)\n\
-         log: {} bytes in {} flushes",
+    let Figures { counts, latency, lookups, .. } = figures;
+    let rate = counts.created as f64 / figures.seconds().max(1e-9);
+    let mut text = format!(
+        "{} transfers/s: {} created, {} refused in {:.3} s\n",
         count(rate as u64),
-        count(figures.created),
-        count(figures.refused),
+        count(counts.created),
+        count(counts.refused),
         figures.seconds(),
-        count(figures.latency.len()),
-        count(bytes_logged),
-        count(flushes),
+    );
+    text += &kinds(counts);
+    text += &latency_line("request", latency, "requests");
+    if !lookups.is_empty() {
+        text += &latency_line("look-up", lookups, "look-ups");
+    }
+    text + &format!("log: {} bytes in {} flushes", count(bytes_logged), count(flushes))
+}
+
+/// A line about what was more than plain, if anything was.
+fn kinds(counts: &Counts) -> String {
+    let Counts { pendings, posts, voids, chains, .. } = *counts;
+    if pendings + posts + voids + chains == 0 {
+        return String::new();
+    }
+    format!(
+        "among them {} pending transfers, {} posts, {} voids, {} linked chains\n",
+        count(pendings),
+        count(posts),
+        count(voids),
+        count(chains)
+    )
+}
+
+fn latency_line(what: &str, histogram: &Histogram<u64>, counted: &str) -> String {
+    let Latency { p50, p99, p999, max } = Latency::of(histogram);
+    let number = count(histogram.len());
+    format!(
+        "latency of a {what}: p50 {p50:.0} us, p99 {p99:.0} us, p99.9 {p999:.0} us, max {max:.0} us \
+         ({number} {counted})\n"
     )
 }
 
@@ -175,7 +212,7 @@ mod tests {
     #[test]
     fn a_table_shows_only_what_came_after() {
         let row = |values: &[u64]| {
-            let mut histogram = crate::load::latency_histogram();
+            let mut histogram = crate::figures::latency_histogram();
             values.iter().for_each(|value| histogram.saturating_record(*value));
             StageRow { shard: 1, cpu: 3, stage: "flush".into(), histogram }
         };

@@ -1,13 +1,16 @@
 //! `auriga-bench run`: load, measure, verify, report. Read it from top to bottom.
 
 use crate::args::{RunArgs, Verify};
+use crate::differences::Differences;
 use crate::drive::Driver;
 use crate::failure::Failure;
-use crate::load::{Figures, Glance, Load, Sums, code_name};
+use crate::figures::{Counts, Figures, Glance};
+use crate::load::Load;
+use crate::model::{Sums, code_name};
 use crate::progress::{Progress, REFRESH};
 use crate::report::{self, Latency, Report, count, say};
 use crate::schedule::Schedule;
-use crate::verify::{self, AccountCheck, Before, TransferCheck};
+use crate::verify::{self, AccountCheck, Before, Changes, TransferCheck};
 use crate::workload::{CODE, LEDGER, Plan, account_id};
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use auriga_wire::report::Status;
@@ -41,8 +44,10 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     let mut loads: Vec<Load<'_>> =
         glances.iter().zip(0..).map(|(glance, worker)| Load::new(plan, worker, started, glance)).collect();
     let mut drivers = connect(args, &options, args.connections as usize, args.in_flight as usize)?;
+    let mut whole = Counts::default();
     if args.warm_up > 0.0 {
-        phase("warm-up", args.warm_up, args, &mut drivers, &mut loads, &glances)?;
+        let (figures, _) = phase("warm-up", args.warm_up, args, &mut drivers, &mut loads, &glances)?;
+        whole.add(&figures.counts);
     }
     let status = client.status(false)?;
     let histograms = report::fetch_histograms(&mut client, status.shards)?;
@@ -50,28 +55,35 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     let status_after = client.status(false)?;
     let histograms = report::since(report::fetch_histograms(&mut client, status.shards)?, &histograms)?;
     drop(drivers);
+    whole.add(&figures.counts);
 
     let bytes_logged = status_after.bytes_logged.saturating_sub(status.bytes_logged);
     let flushes = status_after.flushes.saturating_sub(status.flushes);
     say(&report::summary(&figures, bytes_logged, flushes));
-    say(&remarks(args, &loads, unsent));
+    say(&remarks(args, &loads, &whole, unsent));
     let verified = verify_money(args, &options, &mut client, &before, &mut loads)?;
     say("latency by core and stage, of the measured time:");
     say(&report::stage_table(&histograms));
     let stopped = loads.iter().any(|load| load.stopped.is_some());
     if args.json {
         let report = Report {
-            transfers_per_second: figures.created as f64 / figures.seconds().max(1e-9),
-            transfers: figures.created,
+            transfers_per_second: figures.counts.created as f64 / figures.seconds().max(1e-9),
+            transfers: figures.counts.created,
             seconds: figures.seconds(),
-            refused: figures.refused,
+            refused: figures.counts.refused,
             verified: verified && args.verify != Verify::None,
             shards: status.shards,
-            workload: "plain".into(),
+            workload: args.workload.name().into(),
             batch: args.batch,
             bytes_logged,
             flushes,
             latency_us: Latency::of(&figures.latency),
+            pendings: figures.counts.pendings,
+            posts: figures.counts.posts,
+            voids: figures.counts.voids,
+            chains: figures.counts.chains,
+            lookups: figures.lookups.len(),
+            lookup_latency_us: Latency::of(&figures.lookups),
         };
         say(&serde_json::to_string(&report).map_err(|error| Failure::Failed(error.to_string()))?);
     }
@@ -85,12 +97,13 @@ fn introduction(args: &RunArgs, status: &Status) -> String {
     };
     format!(
         "server {} at {}: {} shards, cluster {}, ids {}\n\
-         plain transfers, {} accounts, {} a request, {} connections with {} requests in flight, {speed}, seed {}",
+         {}, {} accounts, {} a request, {} connections with {} requests in flight, {speed}, seed {}",
         status.version,
         args.address,
         status.shards,
         status.cluster,
         status.id_mode,
+        args.workload.words(),
         count(args.accounts.into()),
         count(args.batch.into()),
         args.connections,
@@ -101,9 +114,12 @@ fn introduction(args: &RunArgs, status: &Status) -> String {
 
 fn plan(args: &RunArgs) -> Plan {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let in_flight = args.connections.div_ceil(u32::from(args.workers)) * args.in_flight;
     Plan {
+        workload: args.workload,
         accounts: args.accounts,
         batch: args.batch,
+        lag: u64::from(in_flight) * 2,
         hot: (args.hot_share * (1_u64 << 32) as f64) as u64,
         seed: args.seed,
         run: fastrand::u32(..),
@@ -202,7 +218,8 @@ fn schedule(args: &RunArgs, worker: u32, start: Instant, length: Duration) -> Sc
     match args.rate {
         None => Schedule::flat_out(start, length),
         Some(rate) => {
-            let between_requests = f64::from(args.batch) / rate * 1e9;
+            let between_batches = f64::from(args.batch) / rate * 1e9;
+            let between_requests = between_batches / args.workload.requests_per_batch();
             let first = start + Duration::from_nanos((between_requests * f64::from(worker)) as u64);
             let left = (start + length).saturating_duration_since(first);
             Schedule::constant(first, left, between_requests * f64::from(args.workers))
@@ -211,7 +228,7 @@ fn schedule(args: &RunArgs, worker: u32, start: Instant, length: Duration) -> Sc
 }
 
 /// What a reader must know to judge the figures.
-fn remarks(args: &RunArgs, loads: &[Load<'_>], unsent: u64) -> String {
+fn remarks(args: &RunArgs, loads: &[Load<'_>], whole: &Counts, unsent: u64) -> String {
     let mut lines = Vec::new();
     if unsent > 0 {
         lines.push(format!(
@@ -225,11 +242,19 @@ fn remarks(args: &RunArgs, loads: &[Load<'_>], unsent: u64) -> String {
         lines.push(format!("stopped early, the server refused a request: {stopped}"));
     }
     let mut codes = std::collections::BTreeMap::new();
-    for (code, number) in loads.iter().flat_map(|load| &load.codes) {
+    for (code, number) in loads.iter().flat_map(|load| &load.model.codes) {
         *codes.entry(*code).or_insert(0) += number;
     }
     for (code, number) in codes {
         lines.push(format!("refused, warm-up included: {} {}", count(number), code_name(code)));
+    }
+    if whole.pendings > 0 {
+        lines.push(format!(
+            "of {} pending transfers, warm-up included, {} are resolved and {} stay open",
+            count(whole.pendings),
+            count(whole.posts + whole.voids),
+            count(whole.pendings.saturating_sub(whole.posts + whole.voids))
+        ));
     }
     lines.join("\n")
 }
@@ -241,20 +266,19 @@ fn verify_money(
     before: &Before,
     loads: &mut [Load<'_>],
 ) -> Result<bool, Failure> {
+    let replies = check_replies(loads);
     if args.verify == Verify::None {
         say("not verified: --verify none");
-        return Ok(true);
+        return Ok(tell_differences(&[&replies], args.accounts));
     }
     let mut sums = vec![Sums::default(); args.accounts as usize];
-    for load in loads.iter_mut() {
-        load.sort_refused();
-        for (sum, part) in sums.iter_mut().zip(&load.sums) {
-            sum.debits += part.debits;
-            sum.credits += part.credits;
+    for load in loads.iter() {
+        for (sum, part) in sums.iter_mut().zip(&load.model.sums) {
+            sum.add(part);
         }
     }
     let accounts = verify::check_accounts(client, before, &sums)?;
-    let batches: u64 = loads.iter().map(|load| load.batches.len() as u64).sum();
+    let batches: u64 = loads.iter().map(|load| load.model.batches.len() as u64).sum();
     let sample = args.verify == Verify::Sample;
     let connections = VERIFY_CONNECTIONS_MAX.min(args.connections as usize).max(usize::from(args.workers));
     let mut drivers = connect(args, options, connections, VERIFY_IN_FLIGHT)?;
@@ -264,7 +288,7 @@ fn verify_money(
             .zip(&mut drivers)
             .map(|(load, driver)| {
                 scope.spawn(move || {
-                    let mut check = TransferCheck::new(load, sample);
+                    let mut check = TransferCheck::new(&load.model, sample);
                     driver.run(&mut check, &mut Schedule::unbounded(Instant::now())).map(|()| check)
                 })
             })
@@ -278,15 +302,26 @@ fn verify_money(
     }) else {
         unreachable!("there is at least one worker")
     };
-    Ok(tell(&accounts, &transfers, batches))
+    let looked_up = loads.iter().map(|load| load.looked_up).sum();
+    tell(&accounts, &transfers, batches, looked_up);
+    let balanced = accounts.changes.are_equal();
+    let differences = [&replies, &accounts.differences, &transfers.differences];
+    Ok(tell_differences(&differences, args.accounts) && balanced)
 }
 
-/// Says what was verified and what differs; true if nothing does.
-fn tell(accounts: &AccountCheck, transfers: &TransferCheck<'_>, batches: u64) -> bool {
-    let balanced = accounts.debits == accounts.credits;
-    let differ = accounts.differences.count + transfers.differences.count;
-    let verified = balanced && differ == 0;
-    let word = if verified { "verified" } else { "NOT VERIFIED" };
+/// What was wrong in replies during the load: in answers that contradict each other, and in look-ups.
+fn check_replies(loads: &mut [Load<'_>]) -> Differences {
+    let mut differences = Differences::default();
+    for load in loads {
+        differences.add(std::mem::take(&mut load.model.contradictions));
+        differences.add(std::mem::take(&mut load.lookup_differences));
+    }
+    differences
+}
+
+/// Says what was verified.
+fn tell(accounts: &AccountCheck, transfers: &TransferCheck<'_>, batches: u64, looked_up: u64) {
+    let word = |good| if good { "verified" } else { "NOT VERIFIED" };
     let sample = match transfers.batches == batches {
         true => "all of them".to_string(),
         false => format!(
@@ -296,28 +331,39 @@ fn tell(accounts: &AccountCheck, transfers: &TransferCheck<'_>, batches: u64) ->
             transfers.batches as f64 * 100.0 / batches.max(1) as f64
         ),
     };
+    let Changes { debits_posted, credits_posted, debits_pending, credits_pending } = accounts.changes;
+    let balanced = accounts.changes.are_equal();
     say(&format!(
-        "{word}: ledger {LEDGER}: debits {} and credits {} of this run {}\n\
-         {word}: {} of {} accounts hold exactly what the generator's model says\n\
-         {word}: {} acknowledged transfers found with the right content and timestamp, {} refused ones not found \
+        "{}: ledger {LEDGER}: debits {debits_posted} and credits {credits_posted}, pending {debits_pending} and \
+         {credits_pending}, of this run {}\n\
+         {}: {} of {} accounts hold exactly what the generator's model says\n\
+         {}: {} acknowledged transfers found with the right content and timestamp, {} refused ones not found \
          ({sample})",
-        accounts.debits,
-        accounts.credits,
+        word(balanced),
         if balanced { "are equal" } else { "DIFFER" },
+        word(accounts.differences.count == 0),
         count(accounts.accounts - accounts.differences.count),
         count(accounts.accounts),
+        word(transfers.differences.count == 0),
         count(transfers.acknowledged),
         count(transfers.refused),
     ));
-    for text in accounts.differences.told.iter().chain(&transfers.differences.told) {
+    if looked_up > 0 {
+        say(&format!("look-ups during the load found {} records as they must be", count(looked_up)));
+    }
+}
+
+/// Says what differs; true if nothing does.
+fn tell_differences(differences: &[&Differences], accounts: u32) -> bool {
+    let count_of_all = differences.iter().map(|differences| differences.count).sum();
+    for text in differences.iter().flat_map(|differences| &differences.told) {
         say(&format!("  {text}"));
     }
-    if differ > 0 {
+    if count_of_all > 0 {
         say(&format!(
-            "  {} differences in all; does something else write to accounts 1 to {}?",
-            count(differ),
-            accounts.accounts
+            "  NOT VERIFIED: {} differences in all; does something else write to accounts 1 to {accounts}?",
+            count(count_of_all),
         ));
     }
-    verified
+    count_of_all == 0
 }

@@ -1,72 +1,77 @@
 //! Does the ledger hold what it acknowledged? Asks the server for it, record by record, and compares with what the
 //! generator knows by itself.
 
+use crate::differences::Differences;
 use crate::drive::Work;
 use crate::failure::Failure;
-use crate::load::{BatchState, Load, Sums};
-use crate::workload::{CODE, LEDGER, Plan, account_id};
+use crate::model::{Model, Sums};
+use crate::workload::{CODE, LEDGER, account_id};
 use auriga_wire::frame::{Command, REQUEST_RECORDS_MAX};
 use auriga_wire::{Account, Client, Reply, ReplyBody, RequestFrame, Transfer};
-use std::iter::Peekable;
 use std::ops::Range;
-use std::slice::Iter;
 use std::time::Instant;
-
-/// Differences that are told in full; the rest is counted.
-const TOLD_MAX: usize = 5;
-
-/// Differences between what was found and what was expected.
-#[derive(Debug, Default)]
-pub struct Differences {
-    /// The first of them, in words.
-    pub told: Vec<String>,
-    /// All of them.
-    pub count: u64,
-}
-
-impl Differences {
-    /// Notes one.
-    pub fn note(&mut self, text: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.told.len() < TOLD_MAX {
-            self.told.push(text());
-        }
-    }
-
-    /// Adds another worker's.
-    pub fn add(&mut self, other: Self) {
-        self.count += other.count;
-        self.told.extend(other.told);
-        self.told.truncate(TOLD_MAX);
-    }
-}
 
 /// A sample looks at one of this many groups of batches, but at `SAMPLE_MIN` of them or more.
 const SAMPLE_STRIDE: u64 = 50;
 const SAMPLE_MIN: u64 = 100;
 
+/// What an account held before the load.
+#[derive(Clone, Copy, Debug)]
+pub struct Balances {
+    debits_pending: u128,
+    debits_posted: u128,
+    credits_pending: u128,
+    credits_posted: u128,
+}
+
 /// Balances of the accounts before the load, by index.
-pub type Before = Vec<(u128, u128)>;
+pub type Before = Vec<Balances>;
 
 /// What the look-up of every account found.
 #[derive(Debug, Default)]
 pub struct AccountCheck {
     /// Accounts that were looked up.
     pub accounts: u64,
-    /// Debits of all of them, since before the load; equal to the credits if all is well.
-    pub debits: u128,
-    /// Credits of all of them, since before the load.
-    pub credits: u128,
+    /// What the sums of all of them have changed by since before the load.
+    pub changes: Changes,
     /// Accounts that differ from the model.
     pub differences: Differences,
 }
 
-/// Posted debits and credits of accounts 1 to `accounts`; all must exist.
+/// What the sums of all accounts have changed by. Debits are equal to credits if all is well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Of pending debits.
+    pub debits_pending: i128,
+    /// Of posted debits.
+    pub debits_posted: i128,
+    /// Of pending credits.
+    pub credits_pending: i128,
+    /// Of posted credits.
+    pub credits_posted: i128,
+}
+
+impl Changes {
+    fn add(&mut self, found: &Account, before: &Balances) {
+        let change = |found: u128, before: u128| found.wrapping_sub(before) as i128;
+        self.debits_pending += change(found.debits_pending, before.debits_pending);
+        self.debits_posted += change(found.debits_posted, before.debits_posted);
+        self.credits_pending += change(found.credits_pending, before.credits_pending);
+        self.credits_posted += change(found.credits_posted, before.credits_posted);
+    }
+
+    /// Whether debits are equal to credits, pending and posted.
+    pub fn are_equal(&self) -> bool {
+        self.debits_pending == self.credits_pending && self.debits_posted == self.credits_posted
+    }
+}
+
+/// What accounts 1 to `accounts` hold; all must exist.
 pub fn balances(client: &mut Client, accounts: u32) -> Result<Before, Failure> {
     let mut before = Vec::with_capacity(accounts as usize);
     each_account(client, accounts, |index, found| match found {
-        Some(account) => {
-            before.push((account.debits_posted, account.credits_posted));
+        Some(Account { debits_pending, debits_posted, credits_pending, credits_posted, .. }) => {
+            before.push(Balances { debits_pending, debits_posted, credits_pending, credits_posted });
             Ok(())
         }
         None => {
@@ -81,19 +86,22 @@ pub fn balances(client: &mut Client, accounts: u32) -> Result<Before, Failure> {
 pub fn check_accounts(client: &mut Client, before: &Before, sums: &[Sums]) -> Result<AccountCheck, Failure> {
     let mut check = AccountCheck::default();
     each_account(client, sums.len() as u32, |index, found| {
-        let (sums, (debits, credits)) = (sums[index as usize], before[index as usize]);
+        let (sums, before) = (sums[index as usize], before[index as usize]);
         check.accounts += 1;
+        // A sum that would fall below 0 wraps to one that no account holds.
+        let plus = |before: u128, sum: i64| before.wrapping_add_signed(i128::from(sum));
         let expected = Account {
             id: account_id(index),
-            debits_posted: debits + u128::from(sums.debits),
-            credits_posted: credits + u128::from(sums.credits),
+            debits_pending: plus(before.debits_pending, sums.debits_pending),
+            debits_posted: plus(before.debits_posted, sums.debits_posted),
+            credits_pending: plus(before.credits_pending, sums.credits_pending),
+            credits_posted: plus(before.credits_posted, sums.credits_posted),
             ledger: LEDGER,
             code: CODE,
             ..Account::default()
         };
         let found = found.unwrap_or_default();
-        check.debits += found.debits_posted.saturating_sub(debits);
-        check.credits += found.credits_posted.saturating_sub(credits);
+        check.changes.add(&found, &before);
         if (Account { timestamp: 0, ..found }) != expected {
             check.differences.note(|| format!("account {}: {}", expected.id, differ(&found, &expected)));
         }
@@ -106,15 +114,13 @@ fn differ(found: &Account, expected: &Account) -> String {
     if found.id == 0 {
         return "not found".into();
     }
-    format!(
-        "found debits {} and credits {}, expected {} and {}; pending {} and {}, expected 0",
-        found.debits_posted,
-        found.credits_posted,
-        expected.debits_posted,
-        expected.credits_posted,
-        found.debits_pending,
-        found.credits_pending
-    )
+    let words = |account: &Account| {
+        let Account { debits_posted, credits_posted, debits_pending, credits_pending, .. } = account;
+        format!(
+            "debits {debits_posted} and credits {credits_posted}, pending {debits_pending} and {credits_pending}"
+        )
+    };
+    format!("found {}, expected {}", words(found), words(expected))
 }
 
 /// Looks accounts 1 to `accounts` up and shows each, or that it is missing, by index.
@@ -141,7 +147,7 @@ fn each_account(
 /// Looks up the transfers of one worker, as many batches a request as fit, and compares each transfer.
 #[derive(Debug)]
 pub struct TransferCheck<'a> {
-    load: &'a Load<'a>,
+    model: &'a Model,
     /// Batches that one request looks up.
     group: u64,
     /// Every how many groups one is looked up, and which is next.
@@ -158,18 +164,18 @@ pub struct TransferCheck<'a> {
 }
 
 impl<'a> TransferCheck<'a> {
-    /// Looks at all batches or at a sample. The load's refused events must be sorted.
-    pub fn new(load: &'a Load<'a>, sample: bool) -> Self {
-        let group = (REQUEST_RECORDS_MAX as u64 / u64::from(load.plan.batch)).max(1);
-        let groups = (load.batches.len() as u64).div_ceil(group);
+    /// Looks at all batches or at a sample.
+    pub fn new(model: &'a Model, sample: bool) -> Self {
+        let group = (REQUEST_RECORDS_MAX as u64 / u64::from(model.plan.batch)).max(1);
+        let groups = (model.batches.len() as u64).div_ceil(group);
         let stride = if sample { (groups / SAMPLE_MIN).clamp(1, SAMPLE_STRIDE) } else { 1 };
         let (next, differences) = (fastrand::u64(..stride), Differences::default());
-        Self { load, group, stride, next, acknowledged: 0, refused: 0, batches: 0, differences }
+        Self { model, group, stride, next, acknowledged: 0, refused: 0, batches: 0, differences }
     }
 
     /// The batches of a group.
     fn group(&self, number: u64) -> Range<u64> {
-        let batches = self.load.batches.len() as u64;
+        let batches = self.model.batches.len() as u64;
         (number * self.group).min(batches)..((number + 1) * self.group).min(batches)
     }
 
@@ -185,39 +191,12 @@ impl<'a> TransferCheck<'a> {
         let mut found = found.iter().peekable();
         for batch in self.group(number) {
             self.batches += 1;
-            self.compare(batch, &mut found);
+            let (acknowledged, refused) = self.model.compare(batch, &mut found, &mut self.differences);
+            self.acknowledged += acknowledged;
+            self.refused += refused;
         }
         if let Some(stray) = found.next() {
             self.differences.note(|| format!("a look-up answered transfer {:032x} out of order", stray.id));
-        }
-    }
-
-    /// Compares a batch with what was found, which it takes as far as it belongs to the batch.
-    fn compare(&mut self, number: u64, found: &mut Peekable<Iter<'_, Transfer>>) {
-        let Load { plan, worker, batches, .. } = self.load;
-        let batch = batches[number as usize];
-        let first_id = plan.first_id(*worker, number, batch.ms);
-        let mut refused = self.load.refused_of(number).iter().map(|event| event.index).peekable();
-        for (index, draw) in (0..plan.batch).zip(plan.draws(*worker, number)) {
-            let id = first_id + u128::from(index);
-            let there = found.next_if(|transfer| transfer.id == id);
-            let created = batch.state == BatchState::Executed && refused.next_if_eq(&index).is_none();
-            let expected =
-                Transfer { timestamp: batch.first_timestamp + u64::from(index), ..Plan::transfer(id, draw) };
-            let wrong = match (created, there) {
-                (true, Some(transfer)) if *transfer == expected => {
-                    self.acknowledged += 1;
-                    continue;
-                }
-                (false, None) => {
-                    self.refused += 1;
-                    continue;
-                }
-                (true, Some(transfer)) => format!("found {transfer:?}, expected {expected:?}"),
-                (true, None) => "was acknowledged and is not found".into(),
-                (false, Some(_)) => "was refused and is found all the same".into(),
-            };
-            self.differences.note(|| format!("transfer {id:032x} {wrong}"));
         }
     }
 }
@@ -230,13 +209,11 @@ impl Work for TransferCheck<'_> {
             return None;
         }
         self.next += self.stride;
-        let Load { plan, worker, .. } = self.load;
-        let size = plan.batch as usize;
+        let size = self.model.plan.batch as usize;
         frame.begin(Command::LookupTransfers, size * (batches.end - batches.start) as usize);
         for (ids, batch) in frame.records_mut::<u128>().chunks_exact_mut(size).zip(batches) {
-            let first_id = plan.first_id(*worker, batch, self.load.batches[batch as usize].ms);
-            for (index, id) in ids.iter_mut().enumerate() {
-                *id = first_id + index as u128;
+            for (place, id) in ids.iter_mut().zip(self.model.first_id(batch)..) {
+                *place = id;
             }
         }
         Some(number)

@@ -37,10 +37,53 @@ fn an_honest_ledger_is_verified() {
         assert!(report["transfers"].as_u64() > Some(0), "{text}");
         assert_eq!((&report["refused"], &report["shards"]), (&0.into(), &2.into()));
         let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
-        assert_eq!(keys.len(), 11, "{keys:?}");
+        assert_eq!(keys.len(), 17, "{keys:?}");
         assert!(text.contains("verified: 50 of 50 accounts"), "{text}");
         assert_eq!(text.lines().filter(|line| line.contains(" flush ")).count(), 2, "{text}");
     }
+}
+
+/// A workload with so few requests in flight that pending transfers are soon resolved.
+fn workload(name: &'static str) -> [&'static str; 6] {
+    ["--workload", name, "--connections", "2", "--in-flight", "1"]
+}
+
+#[test]
+fn every_workload_is_verified_and_counted() {
+    // Pending transfers, posts, voids, chains, look-ups.
+    let cases = [
+        ("plain", [false, false, false, false, false]),
+        ("two-phase", [true, true, true, false, false]),
+        ("linked", [false, false, false, true, false]),
+        ("mixed", [true, true, true, true, true]),
+    ];
+    let address = start(Manner::Honest);
+    for (name, expected) in cases {
+        for more in [&[][..], &["--workers", "2", "--hot-share", "0.5"], &["--batch", "33"]] {
+            let output = bench(&address, &[&workload(name), more].concat());
+            let text = stdout(&output);
+            assert_eq!(output.status.code(), Some(0), "{text}");
+            let report = json(&output);
+            assert_eq!((&report["verified"], &report["workload"]), (&true.into(), &name.into()));
+            assert_eq!(report["refused"], 0, "{text}");
+            let kinds = ["pendings", "posts", "voids", "chains", "lookups"].map(|kind| &report[kind]);
+            assert_eq!(kinds.map(|number| number.as_u64() > Some(0)), expected, "{text}");
+            let number = |kind: &str| report[kind].as_u64().expect("a number");
+            assert!(number("posts") > number("voids") || name == "plain" || name == "linked", "{text}");
+            assert_eq!(text.contains("stay open"), expected[0], "{text}");
+            assert_eq!(text.contains("look-ups during the load found"), expected[4], "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_open_loop_keeps_its_rate_with_lookups_in_between() {
+    let more = ["--rate", "20000", "--seconds", "1", "--verify", "none"];
+    let output = bench(&start(Manner::Honest), &[&workload("mixed"), &more[..]].concat());
+    let (text, report) = (stdout(&output), json(&output));
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let (sent, behind) = (report["transfers"].as_u64().expect("a number"), text.contains("behind schedule"));
+    assert!((16_000..24_000).contains(&sent) || (sent < 20_000 && behind), "{text}");
 }
 
 #[test]
@@ -54,17 +97,49 @@ fn refused_transfers_are_counted_and_do_not_disturb() {
 }
 
 #[test]
+fn what_is_refused_takes_its_post_and_its_chain_along() {
+    let cases = [
+        ("two-phase", &["exceeds_credits", "pending_transfer_not_found"][..]),
+        ("linked", &["exceeds_credits", "linked_event_failed"]),
+        ("mixed", &["exceeds_credits", "pending_transfer_not_found", "linked_event_failed"]),
+    ];
+    for (name, words) in cases {
+        let output = bench(&start(Manner::RefusesSome), &workload(name));
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{name}: {text}");
+        assert_eq!(json(&output)["verified"], true, "{name}: {text}");
+        for word in words {
+            assert!(text.contains(word), "{name}: {word:?} is missing in {text}");
+        }
+    }
+}
+
+#[test]
 fn a_ledger_that_lies_is_found_out() {
     let cases = [
-        (Manner::ForgetsATransfer, "was acknowledged and is not found"),
-        (Manner::RewritesATransfer, "expected Transfer"),
-        (Manner::InventsMoney, "of this run DIFFER"),
+        (Manner::ForgetsATransfer, "plain", "was acknowledged and is not found"),
+        (Manner::RewritesATransfer, "plain", "expected Transfer"),
+        (Manner::InventsMoney, "plain", "of this run DIFFER"),
+        (Manner::LosesAPost, "two-phase", "NOT VERIFIED: 48 of 50 accounts"),
+        (Manner::LosesAPost, "mixed", "NOT VERIFIED: 48 of 50 accounts"),
+        (Manner::ForgetsAVoid, "two-phase", "NOT VERIFIED: 48 of 50 accounts"),
+        (Manner::ForgetsAVoid, "mixed", "NOT VERIFIED: 48 of 50 accounts"),
+        (
+            Manner::DeniesAPending,
+            "two-phase",
+            "was refused (pending_transfer_not_found), and what it resolves",
+        ),
+        (Manner::AppliesHalfAChain, "linked", "NOT VERIFIED: 4"),
+        (Manner::AppliesHalfAChain, "mixed", "NOT VERIFIED: 4"),
+        (Manner::RefusesHalfAChain, "linked", "2 of its 4 transfers were refused"),
+        (Manner::RefusesHalfAChain, "mixed", "2 of its 4 transfers were refused"),
+        (Manner::LooksUpWrongOnce, "mixed", "expected Transfer"),
     ];
-    for (manner, words) in cases {
-        let output = bench(&start(manner), &[]);
+    for (manner, name, words) in cases {
+        let output = bench(&start(manner), &workload(name));
         let text = stdout(&output);
-        assert_eq!(output.status.code(), Some(1), "{manner:?}: {text}");
-        assert!(text.contains(words) && text.contains("NOT VERIFIED"), "{manner:?}: {text}");
+        assert_eq!(output.status.code(), Some(1), "{manner:?} {name}: {text}");
+        assert!(text.contains(words) && text.contains("NOT VERIFIED"), "{manner:?} {name}: {text}");
         assert_eq!(json(&output)["verified"], false);
     }
 }

@@ -100,13 +100,18 @@ fn remove_leftovers(root: &Path) {
 
 /// The program under test.
 pub fn program() -> PathBuf {
-    let path = match std::env::var_os("AURIGA_BIN") {
+    built("auriga", "AURIGA_BIN")
+}
+
+/// A program of the workspace: the one that the environment names, or that of the release profile.
+fn built(name: &str, variable: &str) -> PathBuf {
+    let path = match std::env::var_os(variable) {
         Some(path) => path.into(),
-        None => target_directory().join("release/auriga"),
+        None => target_directory().join("release").join(name),
     };
     assert!(
         path.exists(),
-        "{} is not there: build it with `cargo build --release -p auriga`, or name another one in AURIGA_BIN",
+        "{} is not there: build it with `cargo build --release -p {name}`, or name another one in {variable}",
         path.display()
     );
     path
@@ -114,7 +119,11 @@ pub fn program() -> PathBuf {
 
 /// The program with arguments, to end with the thread that starts it.
 pub fn auriga(arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
+    ending_with_us(&program(), arguments)
+}
+
+fn ending_with_us(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
     // SAFETY: prctl is async-signal-safe and takes no pointer here.
     unsafe {
@@ -180,6 +189,12 @@ pub fn run(mut command: Command) -> Finished {
 #[track_caller]
 pub fn run_auriga(arguments: &[&str]) -> Finished {
     run(auriga(arguments))
+}
+
+/// Runs the load generator to its end.
+#[track_caller]
+pub fn run_bench(arguments: &[&str]) -> Finished {
+    run(ending_with_us(&built("auriga-bench", "AURIGA_BENCH_BIN"), arguments))
 }
 
 #[track_caller]

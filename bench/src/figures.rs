@@ -1,0 +1,96 @@
+//! What a phase of the load measures, and what a worker shows while it works.
+
+use hdrhistogram::Histogram;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+/// What a worker shows while it works. Written by it alone, read by the progress bar.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Glance {
+    /// Transfers created in this phase.
+    pub created: AtomicU64,
+    /// Transfers refused in this phase.
+    pub refused: AtomicU64,
+    /// p99 latency of the last half second.
+    pub p99_ns: AtomicU64,
+}
+
+/// How many transfers of each kind there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Transfers acknowledged as created, of every kind.
+    pub created: u64,
+    /// Transfers refused, by code or with their request.
+    pub refused: u64,
+    /// Pending transfers created.
+    pub pendings: u64,
+    /// Posts created, in full or in part.
+    pub posts: u64,
+    /// Voids created.
+    pub voids: u64,
+    /// Linked chains created.
+    pub chains: u64,
+}
+
+impl Counts {
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
+        self.created += other.created;
+        self.refused += other.refused;
+        self.pendings += other.pendings;
+        self.posts += other.posts;
+        self.voids += other.voids;
+        self.chains += other.chains;
+    }
+}
+
+/// What a phase measured.
+#[derive(Debug)]
+pub struct Figures {
+    /// Transfers.
+    pub counts: Counts,
+    /// Latency of each request that creates transfers.
+    pub latency: Histogram<u64>,
+    /// Latency of each look-up.
+    pub lookups: Histogram<u64>,
+    /// Time of the first send (or intended send).
+    pub first_send: Option<Instant>,
+    /// Time of the last acknowledgement.
+    pub last_reply: Option<Instant>,
+}
+
+impl Figures {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self {
+            counts: Counts::default(),
+            latency: latency_histogram(),
+            lookups: latency_histogram(),
+            first_send: None,
+            last_reply: None,
+        }
+    }
+
+    /// Adds another worker's.
+    pub fn add(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        self.latency.add(&other.latency).expect("both have the same bounds");
+        self.lookups.add(&other.lookups).expect("both have the same bounds");
+        self.first_send = [self.first_send, other.first_send].into_iter().flatten().min();
+        self.last_reply = self.last_reply.max(other.last_reply);
+    }
+
+    /// Seconds from the first send to the last acknowledgement.
+    pub fn seconds(&self) -> f64 {
+        match (self.first_send, self.last_reply) {
+            (Some(first), Some(last)) => (last - first).as_secs_f64(),
+            _ => 0.0,
+        }
+    }
+}
+
+/// 1 microsecond to 1 hour, three digits.
+pub fn latency_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1_000, 3_600_000_000_000, 3).expect("the bounds are good")
+}

@@ -1,0 +1,415 @@
+//! What must follow from the replies: one worker's batches, what became of each, and the sums of the accounts.
+//!
+//! Also the first half of the verification: what a reply may not say, given the replies before it.
+
+use crate::differences::Differences;
+use crate::draw::Draw;
+use crate::figures::Counts;
+use crate::workload::{Event, Kind, Plan};
+use auriga_wire::{EventResult, Transfer, TransferCode};
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::slice::Iter;
+
+/// What is known of a batch: 16 bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch {
+    /// The server's timestamp of the first transfer.
+    pub first_timestamp: u64,
+    /// Milliseconds from the run's start to the making of it, which its ids carry.
+    pub ms: u32,
+    /// What became of it.
+    pub state: BatchState,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchState {
+    /// No answer yet.
+    Sent,
+    /// Executed: every transfer was created, except the refused events.
+    Executed,
+    /// Refused as a whole.
+    Refused,
+}
+
+/// A transfer that was not created although its batch was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedEvent {
+    /// Its index in the batch.
+    pub index: u32,
+    /// The code's number.
+    pub code: u32,
+}
+
+/// What acknowledged transfers change in an account's sums. Signed: what a worker's posts take out of the pending sums may
+/// have been reserved in another phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Of pending debits.
+    pub debits_pending: i64,
+    /// Of posted debits.
+    pub debits_posted: i64,
+    /// Of pending credits.
+    pub credits_pending: i64,
+    /// Of posted credits.
+    pub credits_posted: i64,
+}
+
+impl Sums {
+    /// Adds another worker's.
+    pub fn add(&mut self, other: &Self) {
+        self.debits_pending += other.debits_pending;
+        self.debits_posted += other.debits_posted;
+        self.credits_pending += other.credits_pending;
+        self.credits_posted += other.credits_posted;
+    }
+}
+
+/// What one worker has sent, and what must follow from the answers.
+#[derive(Debug)]
+pub struct Model {
+    /// How transfers are made.
+    pub plan: Plan,
+    /// The worker's number, in its ids.
+    pub worker: u8,
+    /// Every batch sent, by number.
+    pub batches: Vec<Batch>,
+    /// Refused events by batch, in the order of their indexes.
+    refused: BTreeMap<u64, Box<[RefusedEvent]>>,
+    /// Refused events by code.
+    pub codes: BTreeMap<u32, u64>,
+    /// The accounts' sums, by index.
+    pub sums: Vec<Sums>,
+    /// Replies that contradict others, or the rules.
+    pub contradictions: Differences,
+}
+
+impl Model {
+    /// Nothing was sent.
+    pub fn new(plan: Plan, worker: u8) -> Self {
+        Self {
+            plan,
+            worker,
+            batches: Vec::new(),
+            refused: BTreeMap::new(),
+            codes: BTreeMap::new(),
+            sums: vec![Sums::default(); plan.accounts as usize],
+            contradictions: Differences::default(),
+        }
+    }
+
+    /// Whether the next batch may be sent: what it resolves was answered.
+    pub fn may_send(&self) -> bool {
+        match self.plan.resolves(self.batches.len() as u64) {
+            Some(earlier) => self.batches[earlier as usize].state != BatchState::Sent,
+            None => true,
+        }
+    }
+
+    /// Makes the next batch; returns its number.
+    pub fn send(&mut self, ms: u32, out: &mut [Transfer]) -> u64 {
+        let number = self.batches.len() as u64;
+        self.batches.push(Batch { first_timestamp: 0, ms, state: BatchState::Sent });
+        self.plan.write(self.worker, number, &|batch| self.batches[batch as usize].ms, out);
+        number
+    }
+
+    /// The transfers of a batch that was sent.
+    pub fn transfers(&self, number: u64) -> impl Iterator<Item = Transfer> + use<> {
+        self.plan.transfers(self.worker, number, &|batch| self.batches[batch as usize].ms)
+    }
+
+    /// Id of the first transfer of a batch that was sent; the others count up from it.
+    pub fn first_id(&self, number: u64) -> u128 {
+        self.plan.first_id(self.worker, number, self.batches[number as usize].ms)
+    }
+
+    /// The refused events of a batch, in order.
+    fn refused_of(&self, number: u64) -> &[RefusedEvent] {
+        self.refused.get(&number).map_or(&[], |events| events)
+    }
+
+    /// A batch was refused as a whole.
+    pub fn turned_away(&mut self, number: u64) -> Counts {
+        self.batches[number as usize].state = BatchState::Refused;
+        Counts { refused: u64::from(self.plan.batch), ..Counts::default() }
+    }
+
+    /// A batch was executed: the sums change by what was created.
+    pub fn executed(&mut self, number: u64, first_timestamp: u64, results: &[EventResult]) -> Counts {
+        let batch = &mut self.batches[number as usize];
+        assert_eq!(batch.state, BatchState::Sent, "a batch is answered once");
+        (batch.state, batch.first_timestamp) = (BatchState::Executed, first_timestamp);
+        let refusals = results.iter().filter(|result| result.is_refused());
+        let refused: Box<[RefusedEvent]> =
+            refusals.map(|refusal| RefusedEvent { index: refusal.index, code: refusal.code }).collect();
+        let mut counts = Counts { refused: refused.len() as u64, ..Counts::default() };
+        let mut next_refused = refused.iter().map(|event| event.index).peekable();
+        let mut chain_goes_on = false;
+        for (index, event) in self.plan.events(self.worker, number).enumerate() {
+            let chain_begins = event.linked && !chain_goes_on;
+            chain_goes_on = event.linked;
+            if next_refused.next_if_eq(&(index as u32)).is_none() {
+                counts.chains += u64::from(chain_begins);
+                self.created(&event, &mut counts);
+            }
+        }
+        for event in &refused {
+            *self.codes.entry(event.code).or_default() += 1;
+        }
+        self.check_chains(number, &refused);
+        if let Some(earlier) = self.plan.resolves(number) {
+            self.check_resolutions(number, &refused, earlier);
+        }
+        if !refused.is_empty() {
+            self.refused.insert(number, refused);
+        }
+        counts
+    }
+
+    #[inline]
+    fn created(&mut self, event: &Event, counts: &mut Counts) {
+        let Event { draw: Draw { debit, credit, amount }, kind, .. } = *event;
+        let (debit, credit, amount) = (debit as usize, credit as usize, amount as i64);
+        counts.created += 1;
+        if !matches!(kind, Kind::Pending | Kind::Void) {
+            self.sums[debit].debits_posted += amount;
+            self.sums[credit].credits_posted += amount;
+        }
+        let pending = match kind {
+            Kind::Plain => return,
+            Kind::Pending => {
+                counts.pendings += 1;
+                amount
+            }
+            Kind::Post { reserved } => {
+                counts.posts += 1;
+                -(reserved as i64)
+            }
+            Kind::Void => {
+                counts.voids += 1;
+                -amount
+            }
+        };
+        self.sums[debit].debits_pending += pending;
+        self.sums[credit].credits_pending += pending;
+    }
+
+    /// A chain is refused as a whole: one event for a reason of its own, the others because of that one.
+    fn check_chains(&mut self, number: u64, refused: &[RefusedEvent]) {
+        let plan = self.plan;
+        for events in refused.chunk_by(|one, next| plan.chain(one.index) == plan.chain(next.index)) {
+            let Some(chain) = plan.chain(events[0].index) else { continue };
+            let linked_event_failed = TransferCode::LinkedEventFailed.number();
+            let reasons = events.iter().filter(|event| event.code != linked_event_failed).count();
+            if events.len() != chain.len() || reasons != 1 {
+                let first_id = self.first_id(number) + u128::from(chain.start);
+                self.contradictions.note(|| {
+                    format!(
+                        "chain from transfer {first_id:032x}: {} of its {} transfers were refused, {reasons} of them \
+                         for a reason of their own; expected all of them, and one",
+                        events.len(),
+                        chain.len()
+                    )
+                });
+            }
+        }
+    }
+
+    /// A pending transfer that was refused can't be resolved, and one that was created was there to be resolved.
+    fn check_resolutions(&mut self, number: u64, refused: &[RefusedEvent], earlier: u64) {
+        let Self { plan, worker, batches, contradictions, .. } = self;
+        let first_id = plan.first_id(*worker, number, batches[number as usize].ms);
+        let never_pending = batches[earlier as usize].state == BatchState::Refused;
+        let refused_pending = self.refused.get(&earlier).map_or(&[][..], |events| events);
+        if !never_pending && refused_pending.is_empty() && refused.is_empty() {
+            return;
+        }
+        let code_of = |events: &[RefusedEvent], index: u32| {
+            let place = events.binary_search_by_key(&index, |event| event.index);
+            place.ok().map(|place| events[place].code)
+        };
+        for (index, event) in (0..).zip(plan.events(*worker, number)) {
+            if !matches!(event.kind, Kind::Post { .. } | Kind::Void) {
+                continue;
+            }
+            let was_pending = !never_pending && code_of(refused_pending, index).is_none();
+            let wrong = match (was_pending, code_of(refused, index)) {
+                (false, None) => "was acknowledged, and what it resolves had been refused".into(),
+                (true, Some(code)) if blames_the_pending_transfer(code) => {
+                    format!("was refused ({}), and what it resolves had been acknowledged", code_name(code))
+                }
+                _ => continue,
+            };
+            let id = first_id + u128::from(index);
+            contradictions.note(|| format!("transfer {id:032x} {wrong}"));
+        }
+    }
+
+    /// Compares a batch with what a look-up found, of which it takes what belongs to the batch. Returns how many
+    /// transfers had been acknowledged and were right, and how many had been refused and were not found.
+    pub fn compare(
+        &self,
+        number: u64,
+        found: &mut Peekable<Iter<'_, Transfer>>,
+        differences: &mut Differences,
+    ) -> (u64, u64) {
+        let batch = self.batches[number as usize];
+        let mut refused = self.refused_of(number).iter().map(|event| event.index).peekable();
+        let (mut right, mut absent) = (0, 0);
+        for (index, sent) in (0..).zip(self.transfers(number)) {
+            let id = sent.id;
+            let there = found.next_if(|transfer| transfer.id == id);
+            let created = batch.state == BatchState::Executed && refused.next_if_eq(&index).is_none();
+            let expected = Transfer { timestamp: batch.first_timestamp + u64::from(index), ..sent };
+            let wrong = match (created, there) {
+                (true, Some(transfer)) if *transfer == expected => {
+                    right += 1;
+                    continue;
+                }
+                (false, None) => {
+                    absent += 1;
+                    continue;
+                }
+                (true, Some(transfer)) => format!("found {transfer:?}, expected {expected:?}"),
+                (true, None) => "was acknowledged and is not found".into(),
+                (false, Some(_)) => "was refused and is found all the same".into(),
+            };
+            differences.note(|| format!("transfer {id:032x} {wrong}"));
+        }
+        (right, absent)
+    }
+}
+
+/// Whether the reason for a refusal is that the pending transfer isn't as the resolution says.
+fn blames_the_pending_transfer(code: u32) -> bool {
+    let (first, last) = (TransferCode::PendingTransferNotFound, TransferCode::PendingTransferExpired);
+    (first.number()..=last.number()).contains(&code)
+}
+
+/// A transfer code's name for people, known or not.
+pub fn code_name(code: u32) -> String {
+    TransferCode::from_number(code).map_or_else(|| format!("code {code}"), |code| code.name().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Workload;
+
+    const LINKED: u32 = TransferCode::LinkedEventFailed.number();
+    const EXCEEDS: u32 = TransferCode::ExceedsCredits.number();
+    const NOT_FOUND: u32 = TransferCode::PendingTransferNotFound.number();
+
+    /// Index and code of what is refused.
+    type Refusals = &'static [(u32, u32)];
+
+    fn model(workload: Workload) -> Model {
+        let plan = Plan {
+            workload,
+            accounts: 5,
+            batch: 10,
+            lag: 1,
+            hot: 0,
+            seed: 3,
+            run: 9,
+            started_ms: 1_790_000_000_000,
+        };
+        Model::new(plan, 0)
+    }
+
+    /// Sends a batch and has it executed, except these.
+    fn execute(model: &mut Model, refused: Refusals) -> Counts {
+        assert!(model.may_send());
+        let number = model.send(0, &mut [Transfer::default(); 10]);
+        let refused: Vec<_> =
+            refused.iter().map(|(index, code)| EventResult::refused(*index, *code)).collect();
+        model.executed(number, 1_000 * (number + 1), &refused)
+    }
+
+    #[test]
+    fn a_chain_is_refused_as_a_whole_for_one_reason() {
+        let cases: [(Refusals, u64); 7] = [
+            (&[], 0),
+            (&[(0, LINKED), (1, EXCEEDS), (2, LINKED), (3, LINKED)], 0),
+            (&[(8, EXCEEDS), (9, LINKED)], 0),
+            (
+                &[
+                    (0, EXCEEDS),
+                    (1, LINKED),
+                    (2, LINKED),
+                    (3, LINKED),
+                    (4, EXCEEDS),
+                    (5, LINKED),
+                    (6, LINKED),
+                    (7, LINKED),
+                ],
+                0,
+            ),
+            (&[(0, EXCEEDS), (1, LINKED)], 1),
+            (&[(2, LINKED), (3, EXCEEDS), (4, EXCEEDS), (5, LINKED)], 2),
+            (&[(8, LINKED), (9, LINKED)], 1),
+        ];
+        for (refused, contradictions) in cases {
+            let mut model = model(Workload::Linked);
+            let counts = execute(&mut model, refused);
+            assert_eq!(model.contradictions.count, contradictions, "{refused:?}");
+            assert_eq!(counts.created + counts.refused, 10);
+        }
+        assert_eq!(execute(&mut model(Workload::Linked), &[]).chains, 3);
+    }
+
+    #[test]
+    fn a_resolution_fares_as_its_pending_transfer_did() {
+        // Index 4 is pending in the first batch and resolved in the second; 5 is plain, then pending.
+        let cases: [(Refusals, Refusals, u64); 6] = [
+            (&[], &[], 0),
+            (&[(4, EXCEEDS)], &[(4, NOT_FOUND)], 0),
+            (&[(4, EXCEEDS)], &[(5, EXCEEDS)], 1),
+            (&[], &[(4, NOT_FOUND)], 1),
+            (&[], &[(4, EXCEEDS)], 0),
+            (&[(5, EXCEEDS)], &[], 0),
+        ];
+        for (first, second, contradictions) in cases {
+            let mut model = model(Workload::TwoPhase);
+            execute(&mut model, first);
+            execute(&mut model, second);
+            assert_eq!(model.contradictions.count, contradictions, "{first:?} {second:?}");
+        }
+    }
+
+    #[test]
+    fn sums_hold_what_is_pending_and_what_is_posted() {
+        let mut model = model(Workload::TwoPhase);
+        let first = execute(&mut model, &[]);
+        assert_eq!((first.created, first.pendings, first.posts + first.voids), (10, 5, 0));
+        let second = execute(&mut model, &[]);
+        assert_eq!((second.created, second.pendings, second.posts + second.voids), (10, 5, 5));
+        let (mut pending, mut posted) = (0, 0);
+        for event in model.plan.events(0, 0).filter(|event| event.kind == Kind::Plain) {
+            posted += event.draw.amount as i64;
+        }
+        for Event { draw, kind, .. } in model.plan.events(0, 1) {
+            match kind {
+                Kind::Pending => pending += draw.amount as i64,
+                Kind::Post { .. } => posted += draw.amount as i64,
+                Kind::Plain | Kind::Void => {}
+            }
+        }
+        let mut whole = Sums::default();
+        model.sums.iter().for_each(|sums| whole.add(sums));
+        let debits = (whole.debits_pending, whole.debits_posted);
+        assert_eq!(debits, (pending, posted));
+        assert_eq!(debits, (whole.credits_pending, whole.credits_posted));
+    }
+
+    #[test]
+    fn what_resolves_waits_for_the_answer() {
+        let mut model = model(Workload::TwoPhase);
+        let number = model.send(0, &mut [Transfer::default(); 10]);
+        assert!(!model.may_send());
+        model.turned_away(number);
+        assert!(model.may_send());
+    }
+}
