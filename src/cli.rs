@@ -95,7 +95,9 @@ pub(crate) fn main() -> i32 {
     let level = tracing_subscriber::EnvFilter::try_from_env("AURIGA_LOG");
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(level.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")))
+        .with_env_filter(
+            level.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,fjall=warn,lsm_tree=warn")),
+        )
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::connection::{Closed, Connection, SMALL_BUFFER, answer_size_max};
 use crate::doorbell::Doorbell;
 use crate::keeper::{News, Wish};
+use crate::past;
 use crate::runtime::{self, Ready, Signal};
 use crate::server::Shared;
 use crate::storage::Storage;
@@ -71,6 +72,8 @@ pub struct Ends {
     pub arrivals: Consumer<TcpStream>,
     /// Where histograms go at intervals.
     pub metrics: crate::metrics::Feed,
+    /// To and from history, if one is kept.
+    pub history: Option<past::Ends>,
 }
 
 struct State {
@@ -202,6 +205,9 @@ impl Core {
             shard.step(clock, input, outputs);
             worked = true;
         }
+        if let Some(history) = &mut ends.history {
+            worked |= history.hear(|input| shard.step(clock, input, outputs));
+        }
         while let Ok(socket) = ends.arrivals.pop() {
             self.welcome(socket, clock.monotonic_ns);
             worked = true;
@@ -223,6 +229,7 @@ impl Core {
         state.storage.has_work()
             || !state.ends.news.is_empty()
             || !state.ends.arrivals.is_empty()
+            || state.ends.history.as_ref().is_some_and(past::Ends::has_news)
             || shards.into_iter().any(|from| {
                 state.ends.mesh.has(from, Lane::Control)
                     || state.shard.wants_route(from) && state.ends.mesh.has(from, Lane::Route)
@@ -285,6 +292,8 @@ impl Core {
                 Output::PrepareStream { stream, first, last } => {
                     wish(ends, Wish { stream: Some(stream), first, last });
                 }
+                Output::Executed(facts) => history(ends).tell(facts),
+                Output::AskHistory(question) => history(ends).ask(*question),
                 Output::PrepareCuts { first, last } => wish(ends, Wish { stream: None, first, last }),
                 Output::Recovered { end, dropped } => self.shared.recovered(&end, dropped.as_ref()),
                 Output::Serving { incarnation } => self.shared.serving(self.number, incarnation),
@@ -401,6 +410,10 @@ impl Core {
         self.shared.has_failed()
             || self.shared.drained.load(Ordering::Acquire) == self.shared.options.shards()
     }
+}
+
+fn history(ends: &mut Ends) -> &mut past::Ends {
+    ends.history.as_mut().expect("a shard without history tells and asks nothing")
 }
 
 fn wish(ends: &mut Ends, wish: Wish) {

@@ -113,6 +113,7 @@ fn read_cuts(directory: &Directory, files: &[LogFile], report: &mut Report) -> O
 /// Replays the log in one shard; reads are made at once, writes never.
 fn replay(directory: &Directory) -> Outcome<State> {
     let config = Config {
+        history: false,
         shard: ShardId(0),
         placement: Placement::new(1, 0),
         identity: directory.identity,

@@ -13,6 +13,7 @@ mod inspect;
 mod keeper;
 mod metrics;
 mod options;
+mod past;
 mod runtime;
 mod server;
 mod socket;

@@ -5,13 +5,17 @@ use auriga_numa_topology::{Severity, Topology};
 use auriga_shards::limits::Limits;
 use auriga_shards::log::File as LogFile;
 use auriga_wire::frame::FRAME_SIZE_MAX;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Bytes for requests, and as many for replies, unless there are very many shards.
 const BUFFERS_MAX: u64 = 64 << 20;
+const SECOND_NS: u64 = 1_000_000_000;
+/// From what a retry needs to a year.
+const WINDOW_SECONDS: RangeInclusive<u64> = 60..=366 * 86_400;
 
 /// `auriga start`
 #[derive(Args, Debug)]
@@ -34,9 +38,16 @@ pub struct StartArguments {
     /// Accounts that the ledger may hold
     #[arg(long, value_name = "N", default_value_t = Limits::default().accounts_max)]
     pub accounts_max: u64,
-    /// Transfer ids that may be remembered (about 45 bytes of memory each)
+    /// Transfer ids that may be remembered (about 45 bytes of memory each); at the bound the oldest are forgotten before their
+    /// time, if ids are time-ordered
     #[arg(long, value_name = "N", default_value_t = Limits::default().ids_max)]
     pub ids_max: u64,
+    /// How long a time-ordered id is remembered; a retry that comes later is refused as id_expired
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().window_ns / SECOND_NS)]
+    pub window: u64,
+    /// Pending transfers that the ledger may hold
+    #[arg(long, value_name = "N", default_value_t = Limits::default().pendings_max)]
+    pub pendings_max: u64,
     /// Bytes that the log's files may have in all
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 30)]
     pub log_max: u64,
@@ -58,9 +69,21 @@ pub struct StartArguments {
     /// The histogram log [default: histograms.hlog in the data directory]
     #[arg(long, value_name = "FILE")]
     pub histogram_log: Option<PathBuf>,
+    /// Whether to keep a history, so that questions about the past can be answered
+    #[arg(long, value_enum, default_value = "on")]
+    pub history: Switch,
     /// Take the clock as it is, however far it is from the time of the log
     #[arg(long)]
     pub accept_clock: bool,
+}
+
+/// Something that is done or not.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// It is done
+    On,
+    /// It is not
+    Off,
 }
 
 /// The checked options of a start.
@@ -87,6 +110,8 @@ pub struct Options {
     /// Interval of the histogram log; zero for none.
     pub histogram_interval: Duration,
     histogram_log: Option<PathBuf>,
+    /// Whether history is kept.
+    pub history: bool,
     /// Take the clock as it is.
     pub accept_clock: bool,
 }
@@ -112,12 +137,24 @@ impl Options {
                 return Err(Failure::usage(format!("{flag} 0: expected 1 or more")));
             }
         }
+        if !WINDOW_SECONDS.contains(&asked.window) {
+            let (least, most) = (WINDOW_SECONDS.start(), WINDOW_SECONDS.end());
+            return Err(Failure::usage(format!(
+                "--window {}: expected {least} to {most} seconds",
+                asked.window
+            )));
+        }
         Ok(Self {
             data: asked.data,
             cluster: asked.cluster,
             listen: asked.listen,
             topology,
-            limits: Limits { accounts_max: asked.accounts_max, ids_max: asked.ids_max },
+            limits: Limits {
+                accounts_max: asked.accounts_max,
+                ids_max: asked.ids_max,
+                pendings_max: asked.pendings_max,
+                window_ns: asked.window * SECOND_NS,
+            },
             log_max: asked.log_max,
             connections_max: asked.connections_max,
             requests_max,
@@ -125,6 +162,7 @@ impl Options {
             spin_ns: asked.spin * 1_000,
             histogram_interval: Duration::from_secs(asked.histogram_interval),
             histogram_log: asked.histogram_log,
+            history: asked.history == Switch::On,
             accept_clock: asked.accept_clock,
         })
     }

@@ -10,6 +10,7 @@ use crate::gate::{self, Door};
 use crate::keeper::{self, Client, Keeper, Usage};
 use crate::metrics;
 use crate::options::{Options, least_log_size};
+use crate::past::{self, History};
 use crate::runtime;
 use crate::storage::Storage;
 use auriga_numa_topology::{MemoryBinding, Topology};
@@ -56,6 +57,8 @@ pub struct Shared {
     closed: Vec<(&'static str, AtomicU64)>,
     started: Instant,
     usage: Arc<Usage>,
+    /// How far history has got.
+    pub history: past::Progress,
     /// Something has gone on since the last beat.
     active: AtomicBool,
     beat_bell: Arc<Doorbell>,
@@ -77,7 +80,8 @@ impl Shared {
         self.failed.load(Ordering::Acquire)
     }
 
-    fn has_ended(&self) -> bool {
+    /// Whether every executor has ended.
+    pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
@@ -179,6 +183,10 @@ impl Shared {
         status.connections = self.open.iter().map(|c| u64::from(c.load(Ordering::Relaxed))).sum();
         status.log_bytes = self.usage.bytes.load(Ordering::Relaxed);
         status.log_bytes_max = self.options.log_max;
+        if self.options.history {
+            status.history_epoch = Some(self.history.epoch.load(Ordering::Acquire));
+            status.history_time_ns = self.history.time.load(Ordering::Relaxed);
+        }
         let counts =
             self.closed.iter().map(|(name, count)| ((*name).to_string(), count.load(Ordering::Relaxed)));
         status.closed = counts.filter(|(_, count)| *count > 0).collect();
@@ -201,6 +209,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     let shards = options.shards();
     let doorbells = (0..shards).map(|_| bell()).collect::<Outcome<Vec<_>>>()?;
     let (keeper_bell, gate_bell, metrics_bell, beat_bell) = (bell()?, bell()?, bell()?, bell()?);
+    let (build_bell, ask_bell) = (bell()?, bell()?);
     let usage = Arc::new(Usage { bytes: AtomicU64::new(files.iter().map(|file| file.size()).sum()) });
     let shared = Arc::new(Shared {
         directory: directory.clone(),
@@ -214,17 +223,21 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         closed: Closed::names().into_iter().map(|name| (name, AtomicU64::new(0))).collect(),
         started: Instant::now(),
         usage: usage.clone(),
+        history: past::Progress::default(),
         active: AtomicBool::new(true),
         beat_bell: beat_bell.clone(),
         pulses: (0..shards).map(|_| runtime::Pulse::default()).collect(),
         doorbells: doorbells.clone(),
-        house_bells: vec![keeper_bell.clone(), gate_bell.clone(), metrics_bell.clone(), beat_bell],
+        house_bells: [&keeper_bell, &gate_bell, &metrics_bell, &beat_bell, &build_bell, &ask_bell]
+            .map(Arc::clone)
+            .into(),
         address: listener.local_addr().map_err(|e| Failure::environment(e.to_string()))?,
         options,
     });
     let (mut clients, mut doors, mut sources, mut executors) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let placement = Placement::new(shards as u16, random_number());
+    let mut history = shared.options.history.then(|| History::new(build_bell, ask_bell));
     for (number, mesh) in Mesh::new(shards as u16).into_iter().enumerate() {
         let (wishes_in, wishes) = RingBuffer::new(HOUSE_RING_SLOTS);
         let (news_in, news) = RingBuffer::new(HOUSE_RING_SLOTS);
@@ -241,6 +254,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
             keeper: keeper_bell.clone(),
             arrivals,
             metrics: feed,
+            history: history.as_mut().map(|history| history.connect(&doorbells[number])),
         };
         executors.push(start_core(ShardId(number as u16), placement, ends, &shared)?);
     }
@@ -248,6 +262,9 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     on_start(shared.clone());
     std::thread::scope(|scope| {
         scope.spawn(|| keeper.run(|| shared.has_ended()));
+        if let Some(history) = history {
+            history.run(scope, &shared);
+        }
         scope.spawn(|| gate::run(&listener, doors, &gate_bell, &shared));
         let log = shared.options.histogram_log();
         if !shared.options.histogram_interval.is_zero() {
@@ -314,6 +331,7 @@ fn start_core(
             limits: shared.options.limits,
             cpu: place.cpu,
             accept_clock: shared.options.accept_clock,
+            history: shared.options.history,
         };
         let for_status = shared.clone();
         let shard = Shard::new(config, Box::new(move |status| for_status.complete(status)));

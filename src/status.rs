@@ -24,10 +24,13 @@ pub(crate) fn run(asked: &StatusArguments) -> Outcome<()> {
         ("epoch", status.epoch.to_string()),
         ("accounts", format!("{} of {}", status.accounts, status.accounts_max)),
         ("transfer ids", format!("{} of {}", status.ids, status.ids_max)),
+        ("ids kept for", format!("{} s", status.window_ns / 1_000_000_000)),
+        ("pending", format!("{} of {}", status.pendings, status.pendings_max)),
         ("created", status.transfers_created.to_string()),
         ("refused", status.transfers_refused.to_string()),
         ("logged", format!("{} bytes in {} flushes", status.bytes_logged, status.flushes)),
         ("log files", format!("{} of {} bytes", status.log_bytes, status.log_bytes_max)),
+        ("history", history(&status)),
         ("connections", status.connections.to_string()),
     ];
     for (name, value) in rows {
@@ -40,6 +43,18 @@ pub(crate) fn run(asked: &StatusArguments) -> Outcome<()> {
         println!("{:<14} {digest:032x}", "digest");
     }
     Ok(())
+}
+
+/// How far history is behind. An epoch without events may be newer than the newest with some.
+fn history(status: &Status) -> String {
+    match status.history_epoch {
+        None => "off".into(),
+        Some(epoch) if epoch >= status.epoch => "complete".into(),
+        Some(epoch) => {
+            let seconds = status.time_ns.saturating_sub(status.history_time_ns) as f64 / 1e9;
+            format!("behind by {} epochs, {seconds:.3} s", status.epoch - epoch)
+        }
+    }
 }
 
 fn as_json(status: &Status) -> serde_json::Value {
@@ -56,12 +71,17 @@ fn as_json(status: &Status) -> serde_json::Value {
         "accounts_max": status.accounts_max,
         "ids": status.ids,
         "ids_max": status.ids_max,
+        "window_ns": status.window_ns,
+        "pendings": status.pendings,
+        "pendings_max": status.pendings_max,
         "transfers_created": status.transfers_created,
         "transfers_refused": status.transfers_refused,
         "bytes_logged": status.bytes_logged,
         "log_bytes": status.log_bytes,
         "log_bytes_max": status.log_bytes_max,
         "flushes": status.flushes,
+        "history_epoch": status.history_epoch,
+        "history_time_ns": status.history_time_ns,
         "connections": status.connections,
         "closed": status.closed.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         "digest": status.digest.map(|digest| format!("{digest:032x}")),

@@ -3,11 +3,13 @@
 //! It depends on the wire crate alone: what it knows of a server, it knows from the socket. See `README.md`.
 
 mod args;
+mod ask;
 mod differences;
 mod draw;
 mod drive;
 mod failure;
 mod figures;
+mod grow;
 mod load;
 mod model;
 mod progress;
@@ -39,12 +41,18 @@ enum Command {
     Run(args::RunArgs),
     /// Send transfers from a CSV file and compare the balances
     Replay(replay::ReplayArgs),
+    /// Ask for the newest transfers of random accounts, and measure the answers
+    Ask(ask::AskArgs),
+    /// Create so many accounts, transfers and pending transfers
+    Grow(grow::GrowArgs),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Ask(args) => ask::run(&args),
+        Command::Grow(args) => grow::run(&args),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -111,7 +111,9 @@ impl Model {
     pub fn send(&mut self, ms: u32, out: &mut [Transfer]) -> u64 {
         let number = self.batches.len() as u64;
         self.batches.push(Batch { first_timestamp: 0, ms, state: BatchState::Sent });
-        self.plan.write(self.worker, number, &|batch| self.batches[batch as usize].ms, out);
+        for (place, transfer) in out.iter_mut().zip(self.transfers(number)) {
+            *place = transfer;
+        }
         number
     }
 
@@ -147,10 +149,10 @@ impl Model {
         let mut counts = Counts { refused: refused.len() as u64, ..Counts::default() };
         let mut next_refused = refused.iter().map(|event| event.index).peekable();
         let mut chain_goes_on = false;
-        for (index, event) in self.plan.events(self.worker, number).enumerate() {
+        for (index, event) in (0..).zip(self.plan.events(self.worker, number)) {
             let chain_begins = event.linked && !chain_goes_on;
             chain_goes_on = event.linked;
-            if next_refused.next_if_eq(&(index as u32)).is_none() {
+            if next_refused.next_if_eq(&index).is_none() {
                 counts.chains += u64::from(chain_begins);
                 self.created(&event, &mut counts);
             }
@@ -171,29 +173,26 @@ impl Model {
     #[inline]
     fn created(&mut self, event: &Event, counts: &mut Counts) {
         let Event { draw: Draw { debit, credit, amount }, kind, .. } = *event;
-        let (debit, credit, amount) = (debit as usize, credit as usize, amount as i64);
-        counts.created += 1;
-        if !matches!(kind, Kind::Pending | Kind::Void) {
-            self.sums[debit].debits_posted += amount;
-            self.sums[credit].credits_posted += amount;
-        }
-        let pending = match kind {
-            Kind::Plain => return,
-            Kind::Pending => {
-                counts.pendings += 1;
-                amount
-            }
-            Kind::Post { reserved } => {
-                counts.posts += 1;
-                -(reserved as i64)
-            }
-            Kind::Void => {
-                counts.voids += 1;
-                -amount
-            }
+        let amount = amount as i64;
+        let (pending, posted) = match kind {
+            Kind::Plain => (0, amount),
+            Kind::Pending => (amount, 0),
+            Kind::Post { reserved } => (-(reserved as i64), amount),
+            Kind::Void => (-amount, 0),
         };
-        self.sums[debit].debits_pending += pending;
-        self.sums[credit].credits_pending += pending;
+        counts.created += 1;
+        match kind {
+            Kind::Plain => {}
+            Kind::Pending => counts.pendings += 1,
+            Kind::Post { .. } => counts.posts += 1,
+            Kind::Void => counts.voids += 1,
+        }
+        let debit = &mut self.sums[debit as usize];
+        debit.debits_pending += pending;
+        debit.debits_posted += posted;
+        let credit = &mut self.sums[credit as usize];
+        credit.credits_pending += pending;
+        credit.credits_posted += posted;
     }
 
     /// A chain is refused as a whole: one event for a reason of its own, the others because of that one.
@@ -302,9 +301,6 @@ mod tests {
     const EXCEEDS: u32 = TransferCode::ExceedsCredits.number();
     const NOT_FOUND: u32 = TransferCode::PendingTransferNotFound.number();
 
-    /// Index and code of what is refused.
-    type Refusals = &'static [(u32, u32)];
-
     fn model(workload: Workload) -> Model {
         let plan = Plan {
             workload,
@@ -320,7 +316,7 @@ mod tests {
     }
 
     /// Sends a batch and has it executed, except these.
-    fn execute(model: &mut Model, refused: Refusals) -> Counts {
+    fn execute(model: &mut Model, refused: &[(u32, u32)]) -> Counts {
         assert!(model.may_send());
         let number = model.send(0, &mut [Transfer::default(); 10]);
         let refused: Vec<_> =
@@ -330,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_chain_is_refused_as_a_whole_for_one_reason() {
-        let cases: [(Refusals, u64); 7] = [
+        let cases: [(&[(u32, u32)], u64); 7] = [
             (&[], 0),
             (&[(0, LINKED), (1, EXCEEDS), (2, LINKED), (3, LINKED)], 0),
             (&[(8, EXCEEDS), (9, LINKED)], 0),
@@ -363,7 +359,8 @@ mod tests {
     #[test]
     fn a_resolution_fares_as_its_pending_transfer_did() {
         // Index 4 is pending in the first batch and resolved in the second; 5 is plain, then pending.
-        let cases: [(Refusals, Refusals, u64); 6] = [
+        type Pairs<'a> = &'a [(u32, u32)];
+        let cases: [(Pairs<'_>, Pairs<'_>, u64); 6] = [
             (&[], &[], 0),
             (&[(4, EXCEEDS)], &[(4, NOT_FOUND)], 0),
             (&[(4, EXCEEDS)], &[(5, EXCEEDS)], 1),

@@ -160,13 +160,10 @@ pub struct Events {
 impl Iterator for Events {
     type Item = Event;
 
-    #[inline(always)]
+    #[inline]
     fn next(&mut self) -> Option<Event> {
         let index = self.indexes.next()?;
         let draw = self.draws.draw();
-        if self.workload == Workload::Plain {
-            return Some(Event { draw, kind: Kind::Plain, linked: false });
-        }
         let reserved = self.resolved.as_mut().map(Draws::draw);
         Some(match self.workload.part(index) {
             Part::Plain => Event { draw, kind: Kind::Plain, linked: false },
@@ -275,20 +272,6 @@ impl Plan {
             | u128::from(sequence)
     }
 
-    /// First ids of a batch and of the one that it resolves, or 0.
-    fn first_ids(&self, worker: u8, batch: u64, ms: &dyn Fn(u64) -> u32) -> (u128, u128) {
-        let first_id = |batch| self.first_id(worker, batch, ms(batch));
-        (first_id(batch), self.resolves(batch).map_or(0, first_id))
-    }
-
-    /// Writes [`Self::transfers`] in place: what an iterator of them would copy costs as much as the drawing.
-    pub fn write(&self, worker: u8, batch: u64, ms: &dyn Fn(u64) -> u32, out: &mut [Transfer]) {
-        let (first, resolved) = self.first_ids(worker, batch, ms);
-        for ((index, place), event) in out.iter_mut().enumerate().zip(self.events(worker, batch)) {
-            *place = event.transfer(first + index as u128, resolved + index as u128);
-        }
-    }
-
     /// The transfers of a batch, as they are sent. `ms` tells when a batch was made.
     pub fn transfers(
         &self,
@@ -296,17 +279,18 @@ impl Plan {
         batch: u64,
         ms: &dyn Fn(u64) -> u32,
     ) -> impl Iterator<Item = Transfer> + use<> {
-        let (first, resolved) = self.first_ids(worker, batch, ms);
-        (0_u64..).zip(self.events(worker, batch)).map(move |(index, event)| {
-            event.transfer(first + u128::from(index), resolved + u128::from(index))
-        })
+        let first_id = |batch| self.first_id(worker, batch, ms(batch));
+        let (first, resolved) = (first_id(batch), self.resolves(batch).map_or(0, first_id));
+        self.events(worker, batch)
+            .zip(0_u128..)
+            .map(move |(event, index)| event.transfer(first + index, resolved + index))
     }
 }
 
 impl Event {
     /// The event as a transfer. Posts and voids name everything that they may leave out, so that they are found again
     /// as they were sent.
-    #[inline(always)]
+    #[inline]
     fn transfer(&self, id: u128, resolved_id: u128) -> Transfer {
         let Self { draw: Draw { debit, credit, amount }, kind, linked } = *self;
         let (flags, pending_id, timeout) = match kind {

@@ -1,6 +1,8 @@
 //! Answers that need other shards or the log: look-ups, the status, histograms, and creations whose refusal has to be
 //! read from the log (`exists_with_different_*`). Both sides are here: asking for a connection, and being asked.
 
+mod history;
+
 use crate::arrival::{Batch, ConnectionId};
 use crate::chunk::Chunk;
 use crate::execute::Execution;
@@ -16,6 +18,7 @@ use crate::reply::Results;
 use crate::step::{Output, Outputs};
 use auriga_wire::frame::{Command, Header};
 use auriga_wire::{EventResult, Fault, FaultCode, Transfer};
+use history::Past;
 
 /// Something that is under way for a connection.
 #[derive(Debug)]
@@ -29,6 +32,7 @@ struct Job {
     seen: Seen,
     work: Work,
     fetch: Option<Fetch>,
+    past: Past,
 }
 
 #[derive(Debug)]
@@ -37,11 +41,13 @@ enum Work {
     Transfers(Vec<Located>),
     Status(Box<Counters>, bool),
     Histograms,
-    /// A creation whose duplicates are compared with what was logged: refusals so far, retries by index in the request.
+    /// A question about the past.
+    Past,
+    /// A creation whose duplicates are compared with what was logged: results so far, retries by index in the request.
     Creation {
         first: u64,
         times: (u64, u64),
-        refusals: Vec<EventResult>,
+        events: Vec<EventResult>,
         retries: Vec<(u32, Transfer)>,
     },
 }
@@ -83,6 +89,7 @@ pub struct Desk<'a> {
 #[derive(Debug)]
 pub struct Answers {
     identity: Identity,
+    history: bool,
     jobs: Vec<Option<Job>>,
     queries: usize,
     asked: Vec<Asked>,
@@ -90,8 +97,8 @@ pub struct Answers {
 
 impl Answers {
     /// Nothing under way.
-    pub fn new(identity: Identity) -> Self {
-        Self { identity, jobs: Vec::new(), queries: 0, asked: Vec::new() }
+    pub fn new(identity: Identity, history: bool) -> Self {
+        Self { identity, history, jobs: Vec::new(), queries: 0, asked: Vec::new() }
     }
 
     /// Whether another look-up can be started.
@@ -127,6 +134,9 @@ impl Answers {
         epoch: u64,
         desk: &mut Desk<'_>,
     ) {
+        if command.is_of_history() {
+            return self.ask_history(caller, command, header, body, epoch, desk);
+        }
         let shards = desk.execution.ledger.placement.shards();
         let work = match command {
             Command::LookupAccounts => Work::Accounts(Vec::new()),
@@ -146,9 +156,18 @@ impl Answers {
             let fault = Fault::new(FaultCode::NoSuchShard, message);
             return desk.out.refuse(caller, &header, self.identity.cluster, &fault);
         }
-        let job = Job { caller, header, waiting: 0, epoch, seen: (0, 0), work, fetch: None };
+        let mut job = Job::new(caller, header, epoch, work);
+        if self.history && what == What::Transfers {
+            job.past.ids = bytemuck::pod_collect_to_vec(body);
+        }
         let query = self.add(job) as u32;
         self.queries += 1;
+        self.look_up(query, what, body, shard, desk);
+    }
+
+    /// Asks every shard that is concerned, for the job `query`.
+    fn look_up(&mut self, query: u32, what: What, body: &[u8], shard: u32, desk: &mut Desk<'_>) {
+        let epoch = self.jobs[query as usize].as_ref().expect("it was added").epoch;
         let mut chunks = sort_ids(what, body, query, desk.execution);
         for to in desk.execution.ledger.placement.all() {
             let chunks = std::mem::take(&mut chunks[to.index()]);
@@ -303,6 +322,7 @@ impl Answers {
         let Work::Status(sum, _) = &mut job.work else { unreachable!("counters answer a status") };
         sum.accounts += counters.accounts;
         sum.ids += counters.ids;
+        sum.pendings += counters.pendings;
         sum.transfers_created += counters.transfers_created;
         sum.transfers_refused += counters.transfers_refused;
         sum.bytes_logged += counters.bytes_logged;
@@ -329,7 +349,11 @@ impl Answers {
         job.seen = if runs { (plan.number, plan.time) } else { desk.newest };
         match &mut job.work {
             Work::Transfers(located) => {
-                job.fetch = Some(Fetch::new(self.identity, std::mem::take(located)));
+                let located = std::mem::take(located);
+                let terms = desk.execution.plan().terms;
+                let question = job.past.ask_forgotten(query as usize, job.epoch, &located, &terms);
+                desk.out.list.extend(question.map(|question| Output::AskHistory(Box::new(question))));
+                job.fetch = Some(Fetch::new(self.identity, located));
                 self.go_on(query as usize, desk);
             }
             _ => self.complete(query as usize, desk),
@@ -348,10 +372,9 @@ impl Answers {
         let (located, retries): (Vec<_>, Vec<_>) =
             results.duplicates.into_iter().map(|(located, retry)| (located, (located.index, retry))).unzip();
         let times = (batch.arrived_ns, executed_ns);
-        let work = Work::Creation { first, times, refusals: results.refusals, retries };
+        let work = Work::Creation { first, times, events: results.events, retries };
         let fetch = Some(Fetch::new(self.identity, located));
-        let (caller, header) = (batch.caller, batch.header);
-        let job = self.add(Job { caller, header, waiting: 0, epoch: 0, seen: (0, 0), work, fetch });
+        let job = self.add(Job { fetch, ..Job::new(batch.caller, batch.header, 0, work) });
         self.queries += 1;
         self.go_on(job, desk);
     }
@@ -376,11 +399,12 @@ impl Answers {
     }
 
     fn go_on(&mut self, job: usize, desk: &mut Desk<'_>) {
-        let fetch = self.jobs[job].as_mut().and_then(|j| j.fetch.as_mut()).expect("only a fetch goes on");
+        let going = self.jobs[job].as_mut().expect("a job goes on until it ends");
+        let fetch = going.fetch.as_mut().expect("only a fetch goes on");
         while let Some(read) = fetch.next_read() {
             desk.out.push(Output::ReadLog { job, read });
         }
-        if fetch.is_done() {
+        if fetch.is_done() && !going.past.is_asked {
             self.complete(job, desk);
         }
     }
@@ -401,29 +425,29 @@ impl Answers {
                 self.reply(&job, time, bytemuck::cast_slice(&body), desk);
             }
             Work::Transfers(_) => {
-                let body: Vec<_> = fetched.into_iter().map(|(_, transfer)| transfer).collect();
+                let body = job.past.merge(fetched);
                 self.reply(&job, time, bytemuck::cast_slice(&body), desk);
             }
             Work::Status(counters, digest) => {
                 let body = (desk.status)(&counters, digest, job.seen);
                 self.reply(&job, time, &body, desk);
             }
-            Work::Histograms => unreachable!("histograms come whole"),
-            Work::Creation { first, times, mut refusals, retries } => {
+            Work::Histograms | Work::Past => unreachable!("these come whole"),
+            Work::Creation { first, times, mut events, retries } => {
                 for (index, retry) in retries {
                     let found = fetched.binary_search_by_key(&index, |(index, _)| *index);
                     let (_, original) = fetched[found.expect("every original was fetched")];
                     let code = compare_transfers(&retry, &original).number();
-                    refusals.push(EventResult::refused(index, code));
+                    events.push(EventResult::refused(index, code));
                 }
-                refusals.sort_unstable_by_key(|r| r.index);
+                events.sort_unstable_by_key(|event| event.index);
                 let (header, cluster) = (job.header, self.identity.cluster);
                 desk.out.reply(
                     job.caller,
                     |size| Header::reply(&header, 0, first, cluster, size),
                     Some(times),
                     |body| {
-                        body.extend_from_slice(bytemuck::cast_slice(&refusals));
+                        body.extend_from_slice(bytemuck::cast_slice(&events));
                     },
                 );
             }
@@ -431,15 +455,23 @@ impl Answers {
     }
 
     fn reply(&self, job: &Job, timestamp: u64, bytes: &[u8], desk: &mut Desk<'_>) {
-        let (header, cluster) = (job.header, self.identity.cluster);
+        let (header, cluster, cursor) = (job.header, self.identity.cluster, job.past.cursor);
+        let timestamp = job.past.time.unwrap_or(timestamp);
         desk.out.reply(
             job.caller,
-            |size| Header::reply(&header, 0, timestamp, cluster, size),
+            |size| Header { cursor, ..Header::reply(&header, 0, timestamp, cluster, size) },
             None,
             |body| {
                 body.extend_from_slice(bytes);
             },
         );
+    }
+}
+
+impl Job {
+    fn new(caller: ConnectionId, header: Header, epoch: u64, work: Work) -> Self {
+        let past = Past::default();
+        Self { caller, header, waiting: 0, epoch, seen: (0, 0), work, fetch: None, past }
     }
 }
 

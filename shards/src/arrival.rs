@@ -2,7 +2,10 @@
 
 use crate::limits::{BLOCK_BUFFERS, BLOCK_SIZE_MAX, SECTOR_SIZE};
 use crate::log::block::Block;
-use auriga_wire::frame::{Frame, Header};
+use crate::pacer::Counts;
+use auriga_wire::Transfer;
+use auriga_wire::frame::{Command, Frame, Header};
+use auriga_wire::record::{RECORD_SIZE, TransferFlags};
 use std::collections::VecDeque;
 
 /// A connection, as the server numbers them; a number is not used again while a reply to it may be under way.
@@ -31,6 +34,15 @@ pub struct Filled {
     pub block: Block,
     /// Its requests, in order.
     pub batches: Vec<Batch>,
+    /// What they ask for.
+    pub asked: Counts,
+}
+
+impl Filled {
+    /// An empty block.
+    fn new() -> Self {
+        Self { block: Block::new(), batches: Vec::with_capacity(64), asked: Counts::default() }
+    }
 }
 
 /// The block buffers of one shard that are not being written or executed.
@@ -45,8 +57,7 @@ pub struct Arrivals {
 impl Arrivals {
     /// All buffers, empty.
     pub fn new() -> Self {
-        let new = || Filled { block: Block::new(), batches: Vec::with_capacity(64) };
-        let free = (0..BLOCK_BUFFERS).map(|_| new()).collect();
+        let free = (0..BLOCK_BUFFERS).map(|_| Filled::new()).collect();
         Self { open: None, waiting: VecDeque::with_capacity(BLOCK_BUFFERS), free }
     }
 
@@ -62,6 +73,7 @@ impl Arrivals {
         let open = self.open.as_mut().expect("opened above");
         let unit = open.block.push(frame.bytes());
         let count = (frame.body().len() / crate::limits::UNIT_SIZE) as u16;
+        open.asked = open.asked + asked(frame);
         open.batches.push(Batch { caller, header: frame.header, first_unit: unit + 1, count, arrived_ns });
         true
     }
@@ -87,11 +99,22 @@ impl Arrivals {
     }
 
     /// Takes a buffer back.
-    pub fn give_back(&mut self, mut filled: Filled) {
-        filled.block.clear();
-        filled.batches.clear();
-        self.free.push(filled);
+    pub fn give_back(&mut self, mut block: Block, mut batches: Vec<Batch>) {
+        block.clear();
+        batches.clear();
+        self.free.push(Filled { block, batches, asked: Counts::default() });
     }
+}
+
+/// What a request asks for.
+fn asked(frame: &Frame<'_>) -> Counts {
+    let events = (frame.body().len() / RECORD_SIZE) as u64;
+    if frame.header.command == Command::CreateAccounts as u16 {
+        return Counts { accounts: events, ..Counts::default() };
+    }
+    let is_pending = |transfer: &&Transfer| transfer.flags & TransferFlags::PENDING != 0;
+    let pendings = frame.records::<Transfer>().iter().filter(is_pending).count() as u64;
+    Counts { accounts: 0, ids: events, pendings }
 }
 
 impl Default for Arrivals {

@@ -120,7 +120,7 @@ impl Commits {
         now_ns: u64,
         out: &mut Outputs,
     ) -> BlockEntry {
-        let Filled { mut block, batches } = filled;
+        let Filled { mut block, batches, .. } = filled;
         let size = block.bytes().len() as u64;
         let offset = next_block_offset(self.end, size);
         assert!(offset + size <= self.prepared, "requests are accepted into prepared room only");

@@ -1,7 +1,7 @@
 //! What shard 0 does for all: it leads the replay, opens the log for this start, then runs the pacer and writes the cut
 //! log. Acts that concern every shard are handed to [`crate::shard`].
 
-use crate::limits::{CUT_SEGMENT_SLOTS, CUT_SLOTS_RESERVE};
+use crate::limits::{CUT_SEGMENT_SLOTS, CUT_SLOTS_RESERVE, Limits};
 use crate::log::Identity;
 use crate::log::cut::{Cut, CutImage, CutSector};
 use crate::log::segment::cut_place;
@@ -28,6 +28,7 @@ enum Stage {
 #[derive(Debug)]
 pub struct Lead {
     identity: Identity,
+    limits: Limits,
     stage: Stage,
     /// Opening cuts of this start that are not durable yet.
     opening: u8,
@@ -42,9 +43,10 @@ pub struct Lead {
 
 impl Lead {
     /// Before the replay.
-    pub fn new(identity: Identity, placement: Placement, accept_clock: bool) -> Self {
+    pub fn new(identity: Identity, placement: Placement, limits: Limits, accept_clock: bool) -> Self {
         Self {
             identity,
+            limits,
             stage: Stage::Replaying(Box::new(Replay::new(identity, placement))),
             opening: OPENING_CUTS,
             accept_clock,
@@ -186,7 +188,8 @@ impl Lead {
                     return out.push(Output::ClockIsAway { ahead_ns });
                 }
                 self.acts.push_back(Act::TellAll(Pace::Discard));
-                self.stage = Stage::Pacing(Box::new(Pacer::new(self.identity, &end, holdings, clock)));
+                self.stage =
+                    Stage::Pacing(Box::new(Pacer::new(self.identity, self.limits, &end, holdings, clock)));
                 self.want_segments(out);
             }
         }

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod log;
 pub mod mesh;
 pub mod pacer;
+pub mod past;
 pub mod place;
 pub mod query;
 pub mod replay;

@@ -76,6 +76,21 @@ pub const CONTROL_RING_SLOTS: usize = 11_264;
 /// a second. A few more may have the very same deadline.
 pub const EXPIRE_MAX: usize = 4_096;
 
+/// Resource: bytes that a shard keeps of what history has to be told and has not taken. A block all of whose events are created
+/// takes a hundred, so history may be hours behind; at the bound new batches are refused.
+pub const FACTS_MAX: u64 = 16 << 20;
+
+/// How far an id's time may be ahead of the ledger's and the server's clock, nanoseconds: what clocks of well-kept hosts differ by
+/// at most, with room.
+pub const IDS_AHEAD_NS: u64 = 60_000_000_000;
+
+/// Ids younger than this are never forgotten to make room, nanoseconds: a client's request is under way for that long at most, and
+/// new batches are refused instead.
+pub const IDS_KEPT_NS: u64 = 10_000_000_000;
+
+/// Resource: ids that stay free below the bound when room is made: what is logged and not executed, and the next epochs.
+pub const IDS_RESERVE: u64 = 8 * EPOCH_UNITS_MAX as u64;
+
 const LEGS_PER_CHUNK: usize = CHUNK_SIZE / 48;
 const NOTES_PER_CHUNK: usize = CHUNK_SIZE / 32;
 const ACCOUNTS_PER_CHUNK: usize = CHUNK_SIZE / 144;
@@ -128,17 +143,27 @@ const _: () = assert!(
     "all that two shards can owe each other fits a ring at worst, so that back-pressure can't deadlock"
 );
 
-/// Sizes that an operator chooses. None of them changes the result of a logged request.
+/// Bounds that an operator chooses. None of them changes the result of a logged request: what they lead to is in the cuts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Accounts of the ledger, all shards. At the bound new creations are refused before they are logged.
+    /// Accounts of the ledger, all shards. At the bound new creations are refused, before they are logged if possible.
     pub accounts_max: u64,
-    /// Transfer ids that are remembered, all shards. At the bound new transfers are refused before they are logged.
+    /// Transfer ids that are remembered, all shards. With time-ordered ids the oldest are forgotten at the bound; where that is not
+    /// enough, new transfers are refused, before they are logged if possible.
     pub ids_max: u64,
+    /// Pending transfers, all shards. At the bound new ones are refused.
+    pub pendings_max: u64,
+    /// Time-ordered ids are remembered for so long, nanoseconds.
+    pub window_ns: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { accounts_max: 10_000_000, ids_max: 250_000_000 }
+        Self {
+            accounts_max: 10_000_000,
+            ids_max: 250_000_000,
+            pendings_max: 10_000_000,
+            window_ns: 24 * 3_600 * 1_000_000_000,
+        }
     }
 }

@@ -4,14 +4,17 @@
 //! under load. When nothing follows a commit, an empty seal cut proves it. The pacer reads no clock: the time comes with
 //! each call.
 
-use crate::execute::message::Message;
-use crate::ledger::Ledger;
+mod pace;
+
+use crate::ledger::terms::Limited;
 use crate::limits::{
-    BLOCK_UNITS_MAX, EPOCH_BLOCKS_MAX, EPOCH_UNITS_MAX, EPOCHS_AHEAD_MAX, EXPIRE_MAX, SEAL_DELAY_NS,
+    BLOCK_UNITS_MAX, EPOCH_BLOCKS_MAX, EPOCH_UNITS_MAX, EPOCHS_AHEAD_MAX, IDS_AHEAD_NS, IDS_KEPT_NS,
+    IDS_RESERVE, Limits, SEAL_DELAY_NS,
 };
-use crate::log::Identity;
 use crate::log::cut::{BlockEntry, Cut, CutImage, CutSector};
+use crate::log::{IdMode, Identity};
 use crate::place::ShardId;
+pub use pace::{Counts, Holdings, Pace};
 use std::collections::VecDeque;
 
 /// Time between two looks at the first deadline of a pending transfer, at least, nanoseconds.
@@ -19,110 +22,6 @@ const EXPIRY_LOOK_MIN_NS: u64 = 1_000_000;
 
 /// The shortest timeout of a pending transfer, nanoseconds.
 const TIMEOUT_MIN_NS: u64 = 1_000_000_000;
-
-/// What a shard and the pacer tell each other.
-#[derive(Clone, Debug)]
-pub enum Pace {
-    /// To the pacer: a block waits, with so many units.
-    Pending {
-        /// Units of the front block.
-        units: u32,
-    },
-    /// To a shard: seal your front block, if it has at most `grant` units, for this epoch.
-    Close {
-        /// The epoch.
-        epoch: u64,
-        /// Most units that the block may have; 0: none.
-        grant: u32,
-    },
-    /// To the pacer: sealed (the block's entry came before, if there is one), and so many units wait in the next block.
-    Sealed {
-        /// The epoch.
-        epoch: u64,
-        /// Units of the next front block; 0 if there is none.
-        pending: u32,
-    },
-    /// To the pacer: every block of the epoch at this shard is durable (in a replay: read and good).
-    Durable {
-        /// The epoch.
-        epoch: u64,
-    },
-    /// To the pacer, in a replay: a block of the epoch is not what its cut says.
-    Damaged(Box<crate::log::recover::BlockDamage>),
-    /// To a shard: the epoch is committed.
-    Commit {
-        /// The epoch.
-        epoch: u64,
-        /// Accounts of all shards when it was closed.
-        accounts: u64,
-        /// Remembered ids of all shards when it was closed.
-        ids: u64,
-    },
-    /// To the pacer: executed.
-    Executed {
-        /// The epoch.
-        epoch: u64,
-        /// What the shard holds after it.
-        holdings: Holdings,
-    },
-    /// To a shard, in a replay: forget what was announced and not committed.
-    Discard,
-    /// To a shard: the log is replayed, this incarnation's opening cuts are durable, requests may come.
-    Serve {
-        /// This start's number.
-        incarnation: u64,
-    },
-    /// To a shard: whether the cut log has no room for more than what is accepted.
-    LogFull(bool),
-}
-
-/// What a shard holds, as far as the pacer has to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holdings {
-    /// Accounts.
-    pub accounts: u64,
-    /// Remembered ids.
-    pub ids: u64,
-    /// The first deadline of a pending transfer, nanoseconds of epoch time; `u64::MAX` if there is none.
-    pub first_due: u64,
-    /// Up to this time no more than the shard's share of [`EXPIRE_MAX`] are due.
-    pub due_through: u64,
-}
-
-impl Default for Holdings {
-    fn default() -> Self {
-        Self { accounts: 0, ids: 0, first_due: u64::MAX, due_through: u64::MAX }
-    }
-}
-
-impl Holdings {
-    /// What this ledger holds.
-    pub fn of(ledger: &Ledger) -> Self {
-        let share = EXPIRE_MAX / usize::from(ledger.placement.shards());
-        let (first_due, due_through) = ledger.pendings.due_bounds(share);
-        Self { accounts: ledger.accounts.len() as u64, ids: ledger.ids.len() as u64, first_due, due_through }
-    }
-}
-
-impl Pace {
-    /// Whether this is said to the pacer (or by it).
-    pub fn is_for_pacer(&self) -> bool {
-        matches!(
-            self,
-            Self::Pending { .. }
-                | Self::Sealed { .. }
-                | Self::Durable { .. }
-                | Self::Damaged(_)
-                | Self::Executed { .. }
-        )
-    }
-}
-
-impl From<Pace> for Message {
-    fn from(pace: Pace) -> Self {
-        Self::Pace(pace)
-    }
-}
 
 /// The time that comes with every step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,6 +49,10 @@ pub enum Act {
 struct Flight {
     epoch: u64,
     time: u64,
+    /// When it was closed, by the wall clock, nanoseconds.
+    wall: u64,
+    /// What its blocks ask for.
+    asked: Counts,
     /// Shards that have sealed or had nothing to.
     sealed: u16,
     blocks: usize,
@@ -161,6 +64,7 @@ struct Flight {
 #[derive(Debug)]
 pub struct Pacer {
     identity: Identity,
+    limits: Limits,
     incarnation: u64,
     /// Number of the next epoch to close.
     next: u64,
@@ -174,8 +78,10 @@ pub struct Pacer {
     pending: Vec<u32>,
     executed: Vec<u64>,
     holdings: Vec<Holdings>,
-    /// Number and time of the newest epochs that not every shard has executed.
-    running: VecDeque<(u64, u64)>,
+    /// The newest epochs, which not every shard has executed.
+    running: VecDeque<Running>,
+    /// Ids older than this are forgotten, as the last cut says, nanoseconds.
+    horizon: u64,
     /// What the last cut says of expired pending transfers.
     expired_through: u64,
     /// When to look again whether something expires, in monotonic nanoseconds.
@@ -192,6 +98,14 @@ pub struct Pacer {
     blocks: Vec<BlockEntry>,
 }
 
+/// An epoch that not every shard has executed.
+#[derive(Debug)]
+struct Running {
+    epoch: u64,
+    time: u64,
+    asked: Counts,
+}
+
 /// Where a recovered log ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogEnd {
@@ -205,16 +119,26 @@ pub struct LogEnd {
     pub incarnation: u64,
     /// What its cut says of expired pending transfers.
     pub expired_through: u64,
+    /// What its cut says of forgotten ids.
+    pub horizon: u64,
 }
 
 impl Pacer {
     /// A pacer that goes on behind `end`; `holdings` are each shard's. The clock's time is taken over if it is later than the
     /// log's.
-    pub fn new(identity: Identity, end: &LogEnd, holdings: Vec<Holdings>, clock: Clock) -> Self {
+    pub fn new(
+        identity: Identity,
+        limits: Limits,
+        end: &LogEnd,
+        holdings: Vec<Holdings>,
+        clock: Clock,
+    ) -> Self {
         let shards = holdings.len();
         let time = end.time_end.max(clock.wall_ns);
         Self {
             identity,
+            limits,
+            horizon: end.horizon,
             incarnation: end.incarnation + 1,
             next: end.epoch + 1,
             previous: end.checksum,
@@ -288,7 +212,7 @@ impl Pacer {
     /// Through which deadline pending transfers expire in an epoch of this time: not too many at once, also of those in epochs
     /// that not every shard has executed. Those have a second left at least.
     fn expire_through(&self, time: u64) -> u64 {
-        let known = self.running.front().map_or(time, |(_, begun)| begun + TIMEOUT_MIN_NS - 1);
+        let known = self.running.front().map_or(time, |first| first.time + TIMEOUT_MIN_NS - 1);
         let few = self.holdings.iter().map(|held| held.due_through).min().unwrap_or(time);
         let through = time.min(known).min(few);
         let is_any = self.first_due().is_some_and(|due| due <= through);
@@ -329,9 +253,9 @@ impl Pacer {
     pub fn take(&mut self, from: ShardId, pace: &Pace, clock: Clock, act: &mut VecDeque<Act>) {
         match *pace {
             Pace::Pending { units } => self.pending[from.index()] = units,
-            Pace::Sealed { epoch, pending } => {
+            Pace::Sealed { epoch, pending, asked } => {
                 self.pending[from.index()] = pending;
-                self.sealed(epoch, act);
+                self.sealed(epoch, asked, act);
             }
             Pace::Durable { epoch } => {
                 let flight = self.flight.as_mut().expect("durable blocks belong to the flight");
@@ -343,7 +267,7 @@ impl Pacer {
                 self.executed[from.index()] = epoch;
                 self.holdings[from.index()] = holdings;
                 let slowest = self.executed.iter().min().copied().unwrap_or(0);
-                self.running.retain(|(epoch, _)| *epoch > slowest);
+                self.running.retain(|running| running.epoch > slowest);
             }
             Pace::Damaged(_) => unreachable!("blocks are read in a replay only"),
             Pace::Close { .. }
@@ -393,8 +317,7 @@ impl Pacer {
     }
 
     fn close(&mut self, clock: Clock, act: &mut VecDeque<Act>) {
-        let time = self.epoch_time(clock);
-        self.start_flight(time);
+        self.start_flight(clock);
         let shards = self.pending.len();
         let waiting = self.pending.iter().filter(|units| **units > 0).count().min(EPOCH_BLOCKS_MAX);
         let fair = (EPOCH_UNITS_MAX / waiting.max(1)).min(BLOCK_UNITS_MAX);
@@ -413,23 +336,31 @@ impl Pacer {
     }
 
     fn close_empty(&mut self, clock: Clock, act: &mut VecDeque<Act>) {
-        let time = self.epoch_time(clock);
-        self.start_flight(time);
+        self.start_flight(clock);
         self.flight.as_mut().expect("just started").sealed = self.pending.len() as u16;
         self.cut(act);
     }
 
-    fn start_flight(&mut self, time: u64) {
+    fn start_flight(&mut self, clock: Clock) {
         self.blocks.clear();
         self.unsealed_since = None;
-        let epoch = self.next;
-        self.flight = Some(Flight { epoch, time, sealed: 0, blocks: 0, durable: 0, cut_is_durable: false });
+        self.flight = Some(Flight {
+            epoch: self.next,
+            time: self.epoch_time(clock),
+            wall: clock.wall_ns,
+            asked: Counts::default(),
+            sealed: 0,
+            blocks: 0,
+            durable: 0,
+            cut_is_durable: false,
+        });
     }
 
-    fn sealed(&mut self, epoch: u64, act: &mut VecDeque<Act>) {
+    fn sealed(&mut self, epoch: u64, asked: Counts, act: &mut VecDeque<Act>) {
         let flight = self.flight.as_mut().expect("shards seal because the pacer said so");
         assert_eq!(flight.epoch, epoch, "one flush is in flight");
         flight.sealed += 1;
+        flight.asked = flight.asked + asked;
         if usize::from(flight.sealed) == self.pending.len() {
             self.blocks.sort_unstable_by_key(|block| block.stream);
             self.cut(act);
@@ -439,19 +370,26 @@ impl Pacer {
     fn cut(&mut self, act: &mut VecDeque<Act>) {
         let flight = self.flight.as_mut().expect("a cut ends a flight's sealing");
         flight.blocks = self.blocks.len();
-        let (epoch, time) = (flight.epoch, flight.time);
+        let Flight { epoch, time, wall, asked, .. } = *flight;
+        let coming = self.held() + self.running.iter().fold(asked, |sum, running| sum + running.asked);
+        if !self.blocks.is_empty() {
+            self.horizon = self.horizon(time, wall, coming.ids);
+        }
+        let has_time = self.identity.id_mode == IdMode::Time;
         let cut = Cut {
             epoch,
             time,
             incarnation: self.incarnation,
             previous: self.previous,
             committed_through: self.committed,
-            horizon: 0,
+            horizon: self.horizon,
+            ids_through: if has_time { time.max(wall) + IDS_AHEAD_NS } else { u64::MAX },
+            limited: self.limited(asked, coming),
             expire_through: self.expire_through(time),
             blocks: std::mem::take(&mut self.blocks),
         };
         self.expired_through = cut.expire_through;
-        self.running.push_back((cut.epoch, cut.time));
+        self.running.push_back(Running { epoch, time, asked });
         self.time_min = cut.time + cut.units() as u64 + 1;
         self.next = cut.epoch + 1;
         act.push_back(Act::Cut(cut));
@@ -466,8 +404,39 @@ impl Pacer {
         let flight = self.flight.take().expect("looked at above");
         self.committed = flight.epoch;
         self.unsealed_since = (flight.blocks > 0).then_some(clock.monotonic_ns);
-        let (accounts, ids) =
-            self.holdings.iter().fold((0, 0), |sum, held| (sum.0 + held.accounts, sum.1 + held.ids));
-        act.push_back(Act::TellAll(Pace::Commit { epoch: flight.epoch, accounts, ids }));
+        act.push_back(Act::TellAll(Pace::Commit { epoch: flight.epoch, held: self.held() }));
+    }
+
+    /// What all shards hold, as far as it is known.
+    fn held(&self) -> Counts {
+        self.holdings.iter().fold(Counts::default(), |sum, shard| sum + shard.held)
+    }
+
+    /// Up to which time ids are forgotten: the window's end, or what keeps their number within its bound; never back. `ids` is the
+    /// most that there can be after the epoch.
+    fn horizon(&self, time: u64, wall: u64, ids: u64) -> u64 {
+        let Limits { ids_max, window_ns, .. } = self.limits;
+        if self.identity.id_mode == IdMode::Any {
+            return 0;
+        }
+        let by_window = time.saturating_sub(window_ns);
+        let is_tight = ids > ids_max - IDS_RESERVE.min(ids_max / 8);
+        let for_room = self.holdings.iter().map(|shard| shard.horizon_for_room).max().unwrap_or(0);
+        let young = time.min(wall).saturating_sub(IDS_KEPT_NS);
+        let by_count = if is_tight { for_room.min(young) } else { 0 };
+        self.horizon.max(by_window).max(by_count)
+    }
+
+    /// Which creations an epoch has to refuse that asks for so much: those of a kind of which there could be more than its bound
+    /// after it, `coming` at most.
+    fn limited(&self, asked: Counts, coming: Counts) -> Limited {
+        let Limits { accounts_max, ids_max, pendings_max, .. } = self.limits;
+        let kinds = [
+            (Limited::ACCOUNTS, asked.accounts, coming.accounts, accounts_max),
+            (Limited::IDS, asked.ids, coming.ids, ids_max),
+            (Limited::PENDINGS, asked.pendings, coming.pendings, pendings_max),
+        ];
+        let reached = kinds.into_iter().filter(|(_, asked, coming, max)| *asked > 0 && coming > max);
+        Limited(reached.fold(0, |bits, (bit, ..)| bits | bit))
     }
 }

@@ -34,6 +34,8 @@ pub struct Counters {
     pub accounts: u64,
     /// Remembered ids of the shard.
     pub ids: u64,
+    /// Pending transfers of the shard.
+    pub pendings: u64,
     /// Transfers that arrived here and were created.
     pub transfers_created: u64,
     /// Transfers that arrived here and were refused.

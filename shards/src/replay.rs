@@ -5,7 +5,7 @@ use crate::limits::{REPLAY_AHEAD, SECTOR_SIZE};
 use crate::log::Identity;
 use crate::log::cut::{Cut, CutImage};
 use crate::log::recover::{BlockDamage, Dropped, Hole, Recovery};
-use crate::pacer::{Act, Holdings, LogEnd, Pace};
+use crate::pacer::{Act, Counts, Holdings, LogEnd, Pace};
 use crate::place::{Placement, ShardId, StreamId};
 use crate::step::{Output, Outputs};
 use std::collections::VecDeque;
@@ -149,7 +149,7 @@ impl Replay {
                 return;
             }
             let epoch = self.announced.pop_front().expect("looked at above").epoch;
-            act.push_back(Act::TellAll(Pace::Commit { epoch, accounts: 0, ids: 0 }));
+            act.push_back(Act::TellAll(Pace::Commit { epoch, held: Counts::default() }));
         }
     }
 

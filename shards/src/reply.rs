@@ -6,13 +6,14 @@ use crate::ledger::rules::Rank;
 use crate::log::block::Block;
 use crate::query::Located;
 use auriga_wire::frame::Command;
+use auriga_wire::record::TransferFlags;
 use auriga_wire::{EventResult, Transfer, TransferCode};
 
 /// What became of a request's events.
 #[derive(Debug, Default)]
 pub struct Results {
-    /// Events that were not created, by index.
-    pub refusals: Vec<EventResult>,
+    /// Events that were not created as they were sent, by index.
+    pub events: Vec<EventResult>,
     /// Retries with another content: the place of the original, and the retry. Their code has to be read from the log.
     pub duplicates: Vec<(Located, Transfer)>,
 }
@@ -20,8 +21,14 @@ pub struct Results {
 impl Results {
     /// Forgets the request before.
     pub fn clear(&mut self) {
-        self.refusals.clear();
+        self.events.clear();
         self.duplicates.clear();
+    }
+
+    /// How many events were refused.
+    pub fn refused(&self) -> u64 {
+        let refused = self.events.iter().filter(|event| event.is_refused()).count();
+        (refused + self.duplicates.len()) as u64
     }
 
     /// Collects the results of a batch whose block's first index in the epoch is `base`.
@@ -47,7 +54,17 @@ impl Results {
             } else {
                 rank.transfer_code().expect("a refusal has a code").number()
             };
-            self.refusals.push(EventResult::refused(index, code));
+            self.events.push(EventResult::refused(index, code));
+        }
+        let refused = self.events.len();
+        for (index, amount) in outcomes.amounts(first, batch.count) {
+            let sent = block.transfer(usize::from(index - base));
+            if sent.flags & TransferFlags::BALANCING != 0 && sent.amount != amount {
+                self.events.push(EventResult::created(u32::from(index - first), amount));
+            }
+        }
+        if self.events.len() > refused {
+            self.events.sort_unstable_by_key(|event| event.index);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the executor of its core, which owns it.
 
 use crate::answer::{Answers, Desk, Seen};
-use crate::arrival::{Arrivals, ConnectionId, Filled};
+use crate::arrival::{Arrivals, ConnectionId};
 use crate::chunk::Kind;
 use crate::commit::{Coming, Commits};
 use crate::execute::Execution;
@@ -12,11 +12,12 @@ use crate::execute::epoch::OwnBlock;
 use crate::execute::message::Message;
 use crate::histograms::{Recorder, Stage};
 use crate::lead::Lead;
-use crate::limits::{Limits, SECTOR_SIZE};
+use crate::limits::{FACTS_MAX, Limits, SECTOR_SIZE};
 use crate::log::Identity;
 use crate::log::block::Block;
-use crate::log::cut::{BlockEntry, CutImage};
-use crate::pacer::{Act, Clock, Holdings, Pace};
+use crate::log::cut::{BlockEntry, Cut, CutImage};
+use crate::pacer::{Act, Clock, Counts, Holdings, Pace};
+use crate::past::Facts;
 use crate::place::{Placement, ShardId};
 use crate::query::Counters;
 use crate::reply::Results;
@@ -40,6 +41,8 @@ pub struct Config {
     pub cpu: u32,
     /// Take the clock as it is, however far it is from the log's time.
     pub accept_clock: bool,
+    /// Whether history is kept.
+    pub history: bool,
 }
 
 /// Completes a status with what only the server knows.
@@ -63,9 +66,11 @@ pub struct Shard {
     closed: u64,
     /// Units of the front block as the pacer knows them.
     reported: u32,
-    accounts_in_all: u64,
-    ids_in_all: u64,
+    /// What all shards hold, as far as the pacer said.
+    held_in_all: Counts,
     log_full: bool,
+    /// Bytes of facts that history has not taken.
+    facts: u64,
     storage_full: bool,
     deferred: bool,
     /// Number and time of the newest epoch with a block, for the digest.
@@ -83,17 +88,18 @@ impl Shard {
             execution: Execution::new(shard, placement),
             arrivals: Arrivals::new(),
             commits: Commits::new(identity, shard, placement),
-            answers: Answers::new(identity),
+            answers: Answers::new(identity, config.history),
             histograms: Recorder::default(),
             counters: Counters::default(),
-            lead: (shard == ShardId(0)).then(|| Lead::new(identity, placement, config.accept_clock)),
+            lead: (shard == ShardId(0))
+                .then(|| Lead::new(identity, placement, config.limits, config.accept_clock)),
             running: None,
             incarnation: 0,
             closed: 0,
             reported: 0,
-            accounts_in_all: 0,
-            ids_in_all: 0,
+            held_in_all: Counts::default(),
             log_full: false,
+            facts: 0,
             storage_full: false,
             deferred: false,
             newest: (0, 0),
@@ -176,6 +182,11 @@ impl Shard {
             Input::LogRead { job, slot, result } => {
                 self.answer(out, |answers, desk| answers.take_read(job, slot, result, desk));
             }
+            Input::HistoryAnswer { job, answer } => {
+                let epoch = self.closed;
+                self.answer(out, |answers, desk| answers.take_history(job, *answer, epoch, desk));
+            }
+            Input::HistoryTook(bytes) => self.facts -= bytes,
             Input::StreamPrepared { through } => {
                 self.commits.prepared(through);
                 self.make_room(out);
@@ -191,10 +202,6 @@ impl Shard {
         let cluster = self.config.identity.cluster;
         if self.incarnation == 0 {
             let fault = Fault::new(FaultCode::NotReady, "the log is being replayed: try again in a moment");
-            return out.refuse(caller, &frame.header, cluster, &fault);
-        }
-        if command.is_of_history() {
-            let fault = Fault::new(FaultCode::HistoryOff, "this version keeps no history yet");
             return out.refuse(caller, &frame.header, cluster, &fault);
         }
         if !command.writes() {
@@ -227,9 +234,18 @@ impl Shard {
         if self.log_full {
             return Some(log_full());
         }
+        if self.facts >= FACTS_MAX {
+            return Some(Fault::new(
+                FaultCode::HistoryBehind,
+                "history is too far behind to remember what it has to take in: wait, look at its disk, or start with \
+                 --history off",
+            ));
+        }
         let (what, found, max) = match command {
-            Command::CreateAccounts => ("accounts", self.accounts_in_all, self.config.limits.accounts_max),
-            _ => ("transfer ids", self.ids_in_all, self.config.limits.ids_max),
+            Command::CreateAccounts => {
+                ("accounts", self.held_in_all.accounts, self.config.limits.accounts_max)
+            }
+            _ => ("transfer ids", self.held_in_all.ids, self.config.limits.ids_max),
         };
         (found >= max).then(|| {
             let message =
@@ -289,9 +305,9 @@ impl Shard {
     fn take_pace(&mut self, clock: Clock, pace: Pace, out: &mut Outputs) {
         match pace {
             Pace::Close { epoch, grant } => self.close(clock, epoch, grant, out),
-            Pace::Commit { epoch, accounts, ids } => {
+            Pace::Commit { epoch, held } => {
                 self.commits.commit(epoch, clock.monotonic_ns);
-                (self.accounts_in_all, self.ids_in_all) = (accounts, ids);
+                self.held_in_all = held;
             }
             Pace::Discard => self.commits.discard(),
             Pace::Serve { incarnation } => {
@@ -309,7 +325,9 @@ impl Shard {
 
     fn close(&mut self, clock: Clock, epoch: u64, grant: u32, out: &mut Outputs) {
         self.closed = epoch;
+        let mut asked = Counts::default();
         if let Some(filled) = self.arrivals.take_front(grant) {
+            asked = filled.asked;
             let entry = self.commits.seal(epoch, self.incarnation, filled, clock.monotonic_ns, out);
             match &mut self.lead {
                 Some(lead) => lead.take_entry(entry),
@@ -321,7 +339,7 @@ impl Shard {
             }
         }
         self.reported = self.arrivals.front_units();
-        self.tell_pacer(clock, Pace::Sealed { epoch, pending: self.reported }, out);
+        self.tell_pacer(clock, Pace::Sealed { epoch, pending: self.reported, asked }, out);
     }
 
     /// Does all that can be done now: the pacer's acts, the end of an epoch, look-ups in the gap, the next epoch.
@@ -365,7 +383,9 @@ impl Shard {
 
     /// Begins the next epoch if it is committed and the one before is executed.
     fn begin_next(&mut self) -> bool {
-        if self.running.is_some() {
+        // Nobody waits for a replay; later, requests are refused long before it comes to this.
+        let facts_max = if self.incarnation == 0 { FACTS_MAX } else { 2 * FACTS_MAX };
+        if self.running.is_some() || self.facts >= facts_max {
             return false;
         }
         let Some((coming, own)) = self.commits.take_next() else {
@@ -384,10 +404,11 @@ impl Shard {
         if !self.execution.plan().is_idle {
             self.newest = (epoch, coming.cut.time);
         }
+        self.tell_history(&coming.cut, &own, out);
         if coming.cut.incarnation == self.incarnation {
             for OwnBlock { base, block } in own.drain(..) {
                 self.reply(clock, &coming, base, &block, out);
-                self.arrivals.give_back(Filled { block, batches: std::mem::take(&mut coming.batches) });
+                self.arrivals.give_back(block, std::mem::take(&mut coming.batches));
             }
             self.make_room(out);
         }
@@ -395,6 +416,23 @@ impl Shard {
         self.commits.done(coming, own);
         let holdings = Holdings::of(&self.execution.ledger);
         self.tell_pacer(clock, Pace::Executed { epoch, holdings }, out);
+    }
+
+    /// Tells history what it can't read in the log.
+    fn tell_history(&mut self, cut: &Cut, own: &[OwnBlock], out: &mut Outputs) {
+        if !self.config.history || own.is_empty() && self.config.shard != ShardId(0) {
+            return;
+        }
+        let mut facts = Facts::new(cut);
+        for block in own {
+            let (_, entry) = cut
+                .bases()
+                .find(|(base, _)| *base == u32::from(block.base))
+                .expect("own blocks are the cut's");
+            facts.add(*entry, block.base, &self.execution.outcomes);
+        }
+        self.facts += facts.size();
+        out.push(Output::Executed(Box::new(facts)));
     }
 
     /// Replies to the requests of one block.
@@ -408,7 +446,7 @@ impl Shard {
             self.histograms.record(Stage::Execute, executed_ns.saturating_sub(committed_ns));
             self.results.clear();
             self.results.collect(batch, base, block, &self.execution.outcomes);
-            let refused = (self.results.refusals.len() + self.results.duplicates.len()) as u64;
+            let refused = self.results.refused();
             if batch.header.command == Command::CreateTransfers as u16 {
                 self.counters.transfers_refused += refused;
                 self.counters.transfers_created += u64::from(batch.count) - refused;
@@ -417,9 +455,9 @@ impl Shard {
             if self.results.duplicates.is_empty() {
                 let times = Some((batch.arrived_ns, executed_ns));
                 let header = |size| Header::reply(&batch.header, 0, first, cluster, size);
-                let refusals = &self.results.refusals;
+                let events = &self.results.events;
                 out.reply(batch.caller, header, times, |body| {
-                    body.extend_from_slice(bytemuck::cast_slice(refusals));
+                    body.extend_from_slice(bytemuck::cast_slice(events));
                 });
             } else {
                 let results = std::mem::take(&mut self.results);
@@ -443,6 +481,7 @@ impl Shard {
         } = self;
         counters.accounts = execution.ledger.accounts.len() as u64;
         counters.ids = execution.ledger.ids.len() as u64;
+        counters.pendings = execution.ledger.pendings.len() as u64;
         let shards = config.placement.shards();
         let mut encode_histograms = || {
             let report = histograms.whole().report(u32::from(config.shard.0), config.cpu, u32::from(shards));
@@ -460,6 +499,9 @@ impl Shard {
                 accounts_max: config.limits.accounts_max,
                 ids: sum.ids,
                 ids_max: config.limits.ids_max,
+                window_ns: config.limits.window_ns,
+                pendings: sum.pendings,
+                pendings_max: config.limits.pendings_max,
                 transfers_created: sum.transfers_created,
                 transfers_refused: sum.transfers_refused,
                 bytes_logged: sum.bytes_logged,

@@ -9,6 +9,7 @@ use crate::log::block::Block;
 use crate::log::cut::CutSector;
 use crate::log::recover::{Dropped, Hole};
 use crate::pacer::LogEnd;
+use crate::past::{self, Facts, Question};
 use crate::place::ShardId;
 use auriga_wire::frame::{self, Header};
 use auriga_wire::{Fault, Frame};
@@ -67,6 +68,15 @@ pub enum Input<'a> {
         /// The epoch.
         through: u64,
     },
+    /// History has answered a question.
+    HistoryAnswer {
+        /// The shard's number for it.
+        job: usize,
+        /// The answer.
+        answer: Box<past::Answer>,
+    },
+    /// History needs no memory any more for so many bytes of facts.
+    HistoryTook(u64),
     /// Nothing more can be prepared: the disk, or the log's bound, is full (or is not any more).
     StorageFull(bool),
 }
@@ -123,6 +133,10 @@ pub enum Output {
         /// What to read.
         read: Read,
     },
+    /// Tell history what became of an epoch.
+    Executed(Box<Facts>),
+    /// Ask history.
+    AskHistory(Box<Question>),
     /// Prepare these segments of the stream that the shard writes.
     PrepareStream {
         /// The stream.

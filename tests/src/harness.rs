@@ -218,6 +218,12 @@ pub fn format(data: &Path) {
     run_auriga(&["format", "--data", text(data), "--cluster", "7"]).expect(0, &[]);
 }
 
+/// Formats a data directory for the cluster 7 that takes any transfer ids.
+#[track_caller]
+pub fn format_any(data: &Path) {
+    run_auriga(&["format", "--data", text(data), "--cluster", "7", "--ids", "any"]).expect(0, &[]);
+}
+
 /// A path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("test paths are UTF-8")

@@ -138,8 +138,13 @@ impl<'a> Run<'a> {
                 amounts: &outcomes.amounts,
             })
             .collect();
-        let epoch =
-            Epoch { number: cut.epoch, time: cut.time, expire_through: cut.expire_through, blocks: &blocks };
+        let epoch = Epoch {
+            number: cut.epoch,
+            checksum: u128::from(cut.epoch),
+            time: cut.time,
+            expire_through: cut.expire_through,
+            blocks: &blocks,
+        };
         self.tally.epochs += 1;
         self.builder.as_mut().expect("it is open").add(&epoch).map_err(text)
     }

@@ -25,6 +25,8 @@ mod model_invariant_tests;
 #[cfg(test)]
 mod model_pending_tests;
 #[cfg(test)]
+mod model_terms_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod model_walk_tests;

@@ -38,9 +38,50 @@ pub enum Status {
     Expired,
 }
 
+/// What an epoch's cut says, as far as answers hang on it. Times in nanoseconds, compared in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Ids older than this are forgotten; 0 if none is.
+    pub horizon: u64,
+    /// Ids later than this are in the future; `u64::MAX` if ids have no time.
+    pub ids_through: u64,
+    /// Accounts are at their limit.
+    pub accounts_limited: bool,
+    /// Transfer ids are at their limit.
+    pub ids_limited: bool,
+    /// Pending transfers are at their limit.
+    pub pendings_limited: bool,
+}
+
+impl Default for Terms {
+    /// Nothing is refused.
+    fn default() -> Self {
+        Self {
+            horizon: 0,
+            ids_through: u64::MAX,
+            accounts_limited: false,
+            ids_limited: false,
+            pendings_limited: false,
+        }
+    }
+}
+
+impl Terms {
+    /// Whether nothing is known of this id any more.
+    pub fn is_forgotten(&self, id: u128) -> bool {
+        id_time(id) < u128::from(self.horizon.div_ceil(1_000_000))
+    }
+
+    fn is_ahead(&self, id: u128) -> bool {
+        self.ids_through != u64::MAX && id_time(id) > u128::from(self.ids_through / 1_000_000)
+    }
+}
+
 /// The whole ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
+    /// Of the epoch whose requests are executed. Ids that are forgotten stay in `ids`: nothing asks for them any more.
+    pub terms: Terms,
     accounts: BTreeMap<u128, Account>,
     ids: BTreeMap<u128, Outcome>,
     /// Every created pending transfer.
@@ -128,7 +169,7 @@ impl Model {
         let before = self.accounts.clone();
         let malformed = chain
             .iter()
-            .position(|account| check_account_envelope(account).and(check_account_fields(account)).is_err());
+            .position(|account| self.check_account(account).and(check_account_fields(account)).is_err());
         let failed = chain.iter().enumerate().skip(malformed.unwrap_or(0)).find_map(|(i, account)| {
             self.create_account(first_timestamp + i as u64, account).err().map(|code| (i, code))
         });
@@ -140,9 +181,34 @@ impl Model {
         }
     }
 
+    /// What is wrong with the account before its id is looked up.
+    fn check_account(&self, account: &Account) -> Result<(), AccountCode> {
+        check_account_envelope(account)?;
+        if self.terms.accounts_limited {
+            return Err(AccountCode::LimitReached);
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the transfer before its id is looked up.
+    fn check_transfer(&self, transfer: &Transfer) -> Result<(), TransferCode> {
+        check_transfer_envelope(transfer)?;
+        if self.terms.is_forgotten(transfer.id) {
+            return Err(TransferCode::IdExpired);
+        }
+        if self.terms.is_ahead(transfer.id) {
+            return Err(TransferCode::IdInTheFuture);
+        }
+        let is_pending = transfer.flags & TransferFlags::PENDING != 0;
+        if self.terms.ids_limited || is_pending && self.terms.pendings_limited {
+            return Err(TransferCode::LimitReached);
+        }
+        Ok(())
+    }
+
     /// A refused account leaves no trace.
     fn create_account(&mut self, timestamp: u64, account: &Account) -> Result<(), AccountCode> {
-        check_account_envelope(account)?;
+        self.check_account(account)?;
         if let Some(original) = self.accounts.get(&account.id) {
             return Err(compare_accounts(original, account));
         }
@@ -162,9 +228,9 @@ impl Model {
         let (accounts, pendings) = (self.accounts.clone(), self.pendings.clone());
         let new_ids: Vec<u128> =
             chain.iter().map(|transfer| transfer.id).filter(|id| !self.ids.contains_key(id)).collect();
-        let malformed = chain.iter().position(|transfer| {
-            check_transfer_envelope(transfer).and(check_transfer_fields(transfer)).is_err()
-        });
+        let malformed = chain
+            .iter()
+            .position(|transfer| self.check_transfer(transfer).and(check_transfer_fields(transfer)).is_err());
         let failed = chain.iter().enumerate().skip(malformed.unwrap_or(0)).find_map(|(i, transfer)| {
             self.create_transfer(first_timestamp + i as u64, transfer).err().map(|code| (i, code))
         });
@@ -180,7 +246,7 @@ impl Model {
     }
 
     fn create_transfer(&mut self, timestamp: u64, transfer: &Transfer) -> Result<(), TransferCode> {
-        check_transfer_envelope(transfer)?;
+        self.check_transfer(transfer)?;
         match self.ids.get(&transfer.id) {
             Some(Outcome::Created { asked, .. }) => return Err(compare_transfers(asked, transfer)),
             Some(Outcome::Refused) => return Err(TransferCode::IdAlreadyFailed),
@@ -291,6 +357,10 @@ impl Model {
     /// Posts or voids a pending transfer.
     fn resolve(&mut self, timestamp: u64, transfer: &Transfer) -> Result<Transfer, TransferCode> {
         let is_void = transfer.flags & TransferFlags::VOID_PENDING_TRANSFER != 0;
+        let is_open = self.pendings.get(&transfer.pending_id) == Some(&Status::Pending);
+        if !is_open && self.terms.is_forgotten(transfer.pending_id) {
+            return Err(TransferCode::PendingIdExpired);
+        }
         let Some(pending) = self.transfer(transfer.pending_id).copied() else {
             return Err(TransferCode::PendingTransferNotFound);
         };
@@ -381,6 +451,11 @@ impl Model {
 const RESOLVING: u16 = TransferFlags::POST_PENDING_TRANSFER | TransferFlags::VOID_PENDING_TRANSFER;
 /// The last moment, nanoseconds.
 const TIME_MAX: u64 = i64::MAX as u64;
+
+/// The time of a time-ordered id, milliseconds.
+fn id_time(id: u128) -> u128 {
+    id >> 80
+}
 
 /// The moment from which a created transfer can't be posted or voided any more, if there is one, nanoseconds.
 fn deadline(transfer: &Transfer) -> Option<u64> {

@@ -5,6 +5,7 @@
 //! module cuts each epoch into requests and streams. The writer keeps a model of its own to know what would just fit
 //! or just not; nobody needs that to run a log.
 
+use crate::model::Terms;
 use crate::random_log_writer::Writer;
 use auriga_wire::record::{AccountFlags, TransferFlags};
 use auriga_wire::{Account, Transfer};
@@ -37,6 +38,8 @@ pub struct Epoch {
     /// Pending transfers whose deadline lies so many nanoseconds or more before the epoch's time are expired at its
     /// end.
     pub expire_back: u64,
+    /// What the cut says of ids and limits. Horizons never go back.
+    pub terms: Terms,
     /// Ordered by stream, several in one stream by their arrival; together they have 1 to [`EPOCH_EVENTS_MAX`] events.
     pub requests: Vec<Request>,
 }
@@ -137,10 +140,15 @@ impl RandomLog {
             .map(|_| {
                 let draft = writer.write_epoch();
                 let requests = cut(&mut writer.rng, draft.events);
-                Epoch { pause: draft.pause, expire_back: draft.expire_back, requests }
+                Epoch { pause: draft.pause, expire_back: draft.expire_back, terms: draft.terms, requests }
             })
             .collect();
         Self { epochs }
+    }
+
+    /// Whether its transfers have time-ordered ids.
+    pub fn has_time(&self) -> bool {
+        self.epochs.iter().any(|epoch| epoch.terms.ids_through != u64::MAX)
     }
 }
 

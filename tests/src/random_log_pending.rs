@@ -8,13 +8,14 @@ use auriga_wire::Transfer;
 use auriga_wire::record::TransferFlags;
 
 /// Whatever account the money is on.
-pub(crate) const CLAIMS: [(Plot, u32); 6] = [
+pub(crate) const CLAIMS: [(Plot, u32); 7] = [
     (reserve, 15),
     (claim, 20),
     (reserve_and_claim, 8),
     (compete, 5),
     (claim_what_is_not_pending, 5),
-    (claim_what_has_ended, 14),
+    (claim_what_has_ended, 24),
+    (claim_what_is_forgotten, 25),
 ];
 
 /// On accounts with limits.
@@ -136,6 +137,20 @@ fn misspell(writer: &mut Writer, claim: &mut Transfer, other: &Transfer) {
     }
 }
 
+/// A pending transfer whose id is forgotten is claimed, if it is still pending or not.
+fn claim_what_is_forgotten(writer: &mut Writer) {
+    let terms = writer.model.terms;
+    let mut forgotten = created_with(writer, |_| true);
+    forgotten.retain(|transfer| terms.is_forgotten(transfer.id));
+    if writer.chance(70) {
+        forgotten.retain(|t| writer.model.pendings().get(&t.id) == Some(&Status::Pending));
+    }
+    if let Some(pending) = pick_one(writer, &forgotten) {
+        let claim = claim_of(writer, &pending);
+        writer.send(claim);
+    }
+}
+
 /// A pending transfer of this epoch or another is claimed.
 fn claim(writer: &mut Writer) {
     if writer.chance(20) {
@@ -221,6 +236,8 @@ fn claim_what_has_ended(writer: &mut Writer) {
     if ended.is_empty() || writer.chance(30) {
         ended = created_with(writer, |status| status != Status::Pending);
     }
+    let terms = writer.model.terms;
+    ended.retain(|transfer| !terms.is_forgotten(transfer.id));
     match pick_one(writer, &ended) {
         Some(ended) => {
             let claim = claim_of(writer, &ended);

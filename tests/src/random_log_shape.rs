@@ -19,6 +19,10 @@ pub(crate) struct Shape {
     pub(crate) ledgers: u32,
     pub(crate) account_ids: IdStyle,
     pub(crate) transfer_ids: IdStyle,
+    /// Of the epochs, move the horizon.
+    pub(crate) horizon_percent: u8,
+    /// Of the epochs, are at each limit.
+    pub(crate) limit_percent: u8,
     kinds: Kinds,
     /// How often each plot about plain transfers is told, in relation to the others.
     plain: Vec<(Plot, u32)>,
@@ -27,7 +31,7 @@ pub(crate) struct Shape {
 }
 
 /// How ids are spread.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdStyle {
     Sequential,
     Random,
@@ -64,7 +68,9 @@ impl Shape {
             amount_max: [3, 10, 100, 1_000_000][rng.usize(..4)],
             ledgers: [1, 1, 2, 3][rng.usize(..4)],
             account_ids: IdStyle::draw(rng),
-            transfer_ids: IdStyle::draw(rng),
+            transfer_ids: if rng.bool() { IdStyle::TimeOrdered } else { IdStyle::draw(rng) },
+            horizon_percent: [0, 30, 70][rng.usize(..3)],
+            limit_percent: [0, 0, 0, 3, 20][rng.usize(..5)],
             kinds,
             plain,
             all,

@@ -9,7 +9,7 @@ use auriga_wire::{AccountCode, TransferCode};
 
 const SEEDS: u64 = 3_000;
 /// Of the seeds, one in so many at least has each code and each situation.
-const SEEDS_PER_OCCURRENCE_MAX: usize = 50;
+const SEEDS_PER_OCCURRENCE_MAX: usize = 60;
 
 /// A request whose chain is open is refused as a whole.
 const ACCOUNT_CODES_ABSENT: [AccountCode; 1] = [AccountCode::LinkedEventChainOpen];

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 /// What a log is for, beyond the codes.
-pub(crate) const SITUATIONS: [&str; 19] = [
+pub(crate) const SITUATIONS: [&str; 21] = [
     "account created",
     "transfer created",
     "zero amount created",
@@ -30,6 +30,8 @@ pub(crate) const SITUATIONS: [&str; 19] = [
     "account of the epoch used",
     "account created after a transfer missed it",
     "linked in the middle of a request",
+    "forgotten pending transfer claimed",
+    "created though a limit is reached",
 ];
 
 /// How often something occurred, and in how many logs.
@@ -129,6 +131,7 @@ impl Witness {
             self.gated.clear();
             self.refused.clear();
             self.kinds.begin_epoch();
+            self.model.terms = epoch.terms;
             for request in &epoch.requests {
                 self.watch_events(&request.events);
             }
@@ -219,6 +222,11 @@ impl Witness {
         self.saw("retry in a later epoch of a refused one", !here && refused);
         self.saw("third or later use of an id", before.is_some() && earlier_uses >= 2);
         self.saw("malformed, then created with its id", earlier_uses > 0 && code.is_none());
+        let terms = self.model.terms;
+        let forgotten = transfer.pending_id != 0 && terms.is_forgotten(transfer.pending_id);
+        self.saw("forgotten pending transfer claimed", code.is_none() && forgotten);
+        let limited = terms.pendings_limited || terms.accounts_limited;
+        self.saw("created though a limit is reached", code.is_none() && limited);
     }
 
     /// An account that isn't there yet.

@@ -2,7 +2,7 @@
 //!
 //! The writer executes every event on a reference model as it writes it, so that a story can aim at a balance exactly.
 
-use crate::model::{Model, Status};
+use crate::model::{Model, Status, Terms};
 use crate::random_log::{EPOCH_EVENTS_MAX, Event, TIME_START};
 use crate::random_log_shape::{IdStyle, Shape};
 use auriga_wire::record::{AccountFlags, TransferFlags};
@@ -12,6 +12,9 @@ use fastrand::Rng;
 /// Most accounts that the stories are about.
 pub(crate) const ACCOUNTS_MAX: usize = 20;
 pub(crate) const SECOND: u64 = 1_000_000_000;
+const MILLISECOND: u64 = 1_000_000;
+/// The time of the first time-ordered id, milliseconds: each is later than the one before.
+const ID_TIME_START: u64 = TIME_START / MILLISECOND;
 /// Ids that never become accounts.
 const MISSING_ACCOUNTS: usize = 3;
 
@@ -19,6 +22,7 @@ const MISSING_ACCOUNTS: usize = 3;
 pub(crate) struct Draft {
     pub(crate) pause: u64,
     pub(crate) expire_back: u64,
+    pub(crate) terms: Terms,
     pub(crate) events: Vec<Event>,
 }
 
@@ -82,6 +86,7 @@ impl Writer {
         let room_max = [1, 10, 100, EPOCH_EVENTS_MAX - 1][self.rng.usize(..4)];
         self.room = self.rng.usize(1..=room_max);
         self.sent_before_epoch = self.sent.len();
+        self.model.terms = self.draw_terms();
         // In the midst of others, an epoch of which no story has other than plain transfers.
         let plain = self.chance(20);
         for account in self.cast.clone() {
@@ -98,7 +103,36 @@ impl Writer {
         let expire_back = self.draw_expire_back();
         self.model.expire(self.time.saturating_sub(expire_back));
         self.time += self.events.len() as u64;
-        Draft { pause, expire_back, events: std::mem::take(&mut self.events) }
+        Draft { pause, expire_back, terms: self.model.terms, events: std::mem::take(&mut self.events) }
+    }
+
+    /// With time-ordered ids: often all but the newest ids are forgotten, or the epoch's own ids are in the future, some of them.
+    fn draw_terms(&mut self) -> Terms {
+        let percent = self.shape.limit_percent;
+        let mut terms = Terms {
+            accounts_limited: self.chance(percent),
+            ids_limited: self.chance(percent / 2),
+            pendings_limited: self.chance(percent),
+            ..self.model.terms
+        };
+        if self.shape.transfer_ids != IdStyle::TimeOrdered {
+            return terms;
+        }
+        let at = |ids: u64| (ID_TIME_START + ids) * MILLISECOND;
+        let drawn = self.ids_drawn as u64;
+        if self.chance(self.shape.horizon_percent) {
+            let back = [drawn, drawn, 100, 10][self.rng.usize(..4)];
+            let horizon = at(drawn.saturating_sub(self.rng.u64(..=back)) + 1);
+            // Not always at a millisecond.
+            let horizon = if self.rng.bool() { horizon } else { horizon - self.rng.u64(1..MILLISECOND) };
+            terms.horizon = horizon.max(terms.horizon);
+        }
+        terms.ids_through = if self.chance(20) {
+            at(drawn + self.rng.u64(..=2 * self.room as u64)) + self.rng.u64(..MILLISECOND)
+        } else {
+            at(drawn) + 60 * SECOND
+        };
+        terms
     }
 
     /// Nothing to speak of, or so long that a timeout runs out or just doesn't.
@@ -166,7 +200,9 @@ impl Writer {
         match style {
             IdStyle::Sequential => self.ids_drawn,
             IdStyle::Random => self.rng.u128(1..u128::MAX),
-            IdStyle::TimeOrdered => (1_700_000_000_000 + self.ids_drawn) << 80 | self.rng.u128(..1 << 80),
+            IdStyle::TimeOrdered => {
+                (u128::from(ID_TIME_START) + self.ids_drawn) << 80 | self.rng.u128(..1 << 80)
+            }
         }
     }
 

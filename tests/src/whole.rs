@@ -18,6 +18,7 @@ mod truth;
 use crate::random_log::RandomLog;
 use crate::seeds::Count;
 use auriga_shards::limits::Limits;
+use auriga_shards::log::IdMode;
 use clients::Clients;
 use disk::Disk;
 use fastrand::Rng;
@@ -128,6 +129,8 @@ struct World {
     truth: Truth,
     clients: Clients,
     limits: Limits,
+    /// Epochs that were on the disk before the first life.
+    epochs_given: usize,
     /// Of the reads for requests, fail or bring other bytes.
     bad_reads_percent: u8,
     wall_ns: u64,
@@ -157,14 +160,23 @@ pub fn run(seed: u64) -> Result<Tally, Mismatch> {
     let old = one_in(OLD_ONE_IN, &mut rng);
     let heavy = one_in(HEAVY_ONE_IN, &mut rng);
     let limits = match one_in(16, &mut rng) {
-        true => Limits { accounts_max: rng.u64(1..20), ids_max: rng.u64(1..500) },
+        true => Limits {
+            accounts_max: rng.u64(1..20),
+            ids_max: rng.u64(1..500),
+            pendings_max: rng.u64(1..20),
+            ..Limits::default()
+        },
         false => Limits::default(),
     };
+    let id_mode = if log.has_time() { IdMode::Time } else { IdMode::Any };
+    let window_ns = [limits.window_ns, REST_MAX, 20_000_000_000, 1_000_000_000][rng.usize(..4)];
+    let limits = Limits { window_ns, ..limits };
     let mut world = World {
-        disk: if old { Disk::old(&mut rng) } else { Disk::default() },
+        disk: if old { Disk::old(id_mode, &mut rng) } else { Disk::new(id_mode) },
         truth: Truth::new(),
         clients: Clients::new(&log, heavy, &mut rng),
         limits,
+        epochs_given: 0,
         bad_reads_percent: if one_in(4, &mut rng) { 20 } else { 0 },
         wall_ns: WALL_NS,
         incarnation: u64::from(old),
@@ -174,6 +186,7 @@ pub fn run(seed: u64) -> Result<Tally, Mismatch> {
     let shards = |rng: &mut Rng| SHARDS[rng.usize(..SHARDS.len())];
     let start = |what| Mismatch { shards: 0, life: 0, step: 0, what };
     world.truth.read(&mut world.disk, |_| true).map_err(start)?;
+    world.epochs_given = world.truth.epochs.len();
     let lives = world.rng.u32(1..=LIVES_MAX);
     for life in 0..lives {
         let rng = &mut world.rng;

@@ -80,7 +80,8 @@ impl Machine {
         let make = |(number, mesh)| {
             let shard = ShardId(number as u16);
             let limits = Limits::default();
-            let config = Config { shard, placement, identity, limits, cpu: 0, accept_clock: true };
+            let config =
+                Config { shard, placement, identity, limits, cpu: 0, accept_clock: true, history: false };
             (Shard::new(config, Box::new(|_| {})), Outputs::default(), mesh)
         };
         let shards: Vec<_> = Mesh::new(shards).into_iter().enumerate().map(make).collect();

@@ -10,7 +10,7 @@ use auriga_wire::{AccountCode, TransferCode};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-const SEEDS_DEFAULT: u64 = 50_000;
+const SEEDS_DEFAULT: u64 = 30_000;
 
 /// A frame with an open chain is refused before.
 const ACCOUNT_CODES_ABSENT: [AccountCode; 1] = [AccountCode::LinkedEventChainOpen];

@@ -363,6 +363,7 @@ fn a_post_at_its_deadline_is_too_late() {
                 pause: 1_000_000_000 - 5 - early,
                 expire_back: u64::MAX,
                 requests: vec![transfers(0, vec![post(13, 10), post(14, 11), post(15, 12)])],
+                ..Epoch::default()
             },
         ];
         let tally = check_log("deadlines", &RandomLog { epochs }, &SHARDS, 20);

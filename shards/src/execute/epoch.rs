@@ -15,6 +15,7 @@ use super::verdicts::{Told, Verdicts};
 use super::vote::{Booth, Voter};
 use crate::chunk::{Chunk, Kind};
 use crate::ledger::Ledger;
+use crate::ledger::terms::Terms;
 use crate::log::block::Block;
 use crate::log::cut::Cut;
 use crate::place::{Placement, ShardId, StreamId};
@@ -30,7 +31,9 @@ pub struct Plan {
     pub units: usize,
     /// Pending transfers with a deadline up to this time expire at the end, nanoseconds.
     pub expire_through: u64,
-    /// Nothing happens in it: no block, and nothing may expire.
+    /// What its cut says of ids and limits.
+    pub terms: Terms,
+    /// Nothing happens in it: no block, and nothing may expire or be forgotten.
     pub is_idle: bool,
     /// By block: the first index, and the shard that it arrived at.
     arrivals: Vec<(u32, ShardId)>,
@@ -42,8 +45,10 @@ impl Plan {
         self.number = cut.epoch;
         self.time = cut.time;
         self.units = cut.units();
-        self.is_idle = cut.blocks.is_empty() && cut.expire_through == self.expire_through;
+        let before = (self.expire_through, self.terms.ids_from_ms);
         self.expire_through = cut.expire_through;
+        self.terms = cut.terms();
+        self.is_idle = cut.blocks.is_empty() && before == (self.expire_through, self.terms.ids_from_ms);
         self.shard = Some(shard);
         self.arrivals.clear();
         self.arrivals
@@ -213,8 +218,8 @@ impl Execution {
             }
         }
         self.closings.flush(&mut self.mail);
-        let mut desk =
-            Desk { epoch, time: self.plan.time, outcomes: &mut self.outcomes, mail: &mut self.mail };
+        let Plan { time, terms, .. } = self.plan;
+        let mut desk = Desk { epoch, time, terms, outcomes: &mut self.outcomes, mail: &mut self.mail };
         for own in &self.own {
             self.router.route(&own.block, own.base, &mut desk);
         }
@@ -346,7 +351,7 @@ impl Execution {
             Kind::Releases => self.voter.take_releases(chunk.items()),
             Kind::Closings => self.register.take_closings(chunk.items()),
             Kind::Endings => self.register.take_endings(chunk.items()),
-            Kind::ClaimLegs => self.voter.take_claim_legs(chunk.items()),
+            Kind::ClaimLegs => self.voter.take_claim_legs(chunk.items(), booth.ledger),
             Kind::Votes => {
                 for vote in chunk.items::<Vote>() {
                     self.verdicts.take(vote, &mut self.outcomes, &self.plan);
@@ -432,6 +437,9 @@ impl Execution {
     fn finish(&mut self, hops: u8) {
         self.voter.settle(&mut self.ledger, &self.verdicts, &self.plan);
         self.register.settle(&mut self.ledger, &self.verdicts, &self.plan);
+        for amount in self.verdicts.amounts().iter().filter(|amount| self.plan.is_own(amount.index)) {
+            self.outcomes.moves(amount.index, amount.amount);
+        }
         self.outcomes.finish();
         self.hops = hops;
         self.phase = Phase::Gap;

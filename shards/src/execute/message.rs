@@ -303,6 +303,8 @@ impl Claim {
 
 /// No index.
 pub const NO_INDEX: u16 = u16::MAX;
+/// No slot: the account doesn't exist, or not yet.
+pub const NO_SLOT: u32 = u32::MAX;
 
 /// What a post or void does to one account, from the shard of the pending transfer: 64 bytes.
 #[repr(C)]
@@ -314,6 +316,8 @@ pub struct ClaimLeg {
     pub reserved: u128,
     /// What is posted of it.
     pub posted: u128,
+    /// The account's slot, as the receiver has found it; [`NO_SLOT`] if it has not.
+    pub slot: u32,
     /// The post's or void's index in the epoch.
     pub index: u16,
     /// Index of the first transfer of its chain.
@@ -327,7 +331,7 @@ pub struct ClaimLeg {
     /// 1 if it opens the account: a void of what had closed it.
     pub reopens: u8,
     /// Padding.
-    pub pad: [u8; 7],
+    pub pad: [u8; 3],
 }
 
 impl ClaimLeg {
@@ -610,8 +614,10 @@ pub struct OpenClaim {
     pub opened_refused: u8,
     /// 1 if its unit is refused already.
     pub unit_refused: u8,
+    /// 1 if the pending transfer's id is forgotten.
+    pub is_forgotten: u8,
     /// Padding.
-    pub pad: [u8; 16],
+    pub pad: [u8; 15],
 }
 
 /// An account whose creation is open, for the coordinator: 144 bytes.

@@ -15,6 +15,8 @@ pub struct Outcomes {
     ledgers: Vec<(u16, u32)>,
     /// Linked chains: first and last index.
     chains: Vec<(u16, u16)>,
+    /// What variable transfers move that may have been created, by index.
+    amounts: Vec<(u16, u128)>,
 }
 
 impl Outcomes {
@@ -25,6 +27,7 @@ impl Outcomes {
             exists: Vec::new(),
             ledgers: Vec::new(),
             chains: Vec::new(),
+            amounts: Vec::new(),
         }
     }
 
@@ -34,11 +37,17 @@ impl Outcomes {
         self.exists.clear();
         self.ledgers.clear();
         self.chains.clear();
+        self.amounts.clear();
     }
 
     /// Notes a linked chain: its events are created together or not at all.
     pub fn chain(&mut self, first: u16, last: u16) {
         self.chains.push((first, last));
+    }
+
+    /// Notes what a variable transfer moves, if it is created; in the order of the indexes.
+    pub fn moves(&mut self, index: u16, amount: u128) {
+        self.amounts.push((index, amount));
     }
 
     /// Notes a refusal; the lowest rank stays.
@@ -99,6 +108,13 @@ impl Outcomes {
     /// The outcomes of `count` events from `first` on.
     pub fn ranks(&self, first: u16, count: u16) -> &[Rank] {
         &self.ranks[usize::from(first)..usize::from(first) + usize::from(count)]
+    }
+
+    /// What the variable transfers among `count` events from `first` on move that were created, by index.
+    pub fn amounts(&self, first: u16, count: u16) -> impl Iterator<Item = (u16, u128)> {
+        let start = self.amounts.partition_point(|(index, _)| *index < first);
+        let within = self.amounts[start..].iter().take_while(move |(index, _)| index - first < count);
+        within.copied().filter(|(index, _)| self.rank(*index) == Rank::CREATED)
     }
 
     /// For an event whose outcome is [`Rank::EXISTS`]: the transfer that it repeats.

@@ -3,12 +3,13 @@
 use super::epoch::Plan;
 use super::mail::{Mail, Sorter};
 use super::message::{
-    Claim, ClaimLeg, Closing, Detail, Ending, NO_INDEX, Note, OpenClaim, OpenNote, Release, Reserve, Vote,
+    Claim, ClaimLeg, Closing, Detail, Ending, NO_INDEX, NO_SLOT, Note, OpenClaim, OpenNote, Release, Reserve,
+    Vote,
 };
 use super::verdicts::{Told, Verdicts};
 use super::vote::Booth;
 use crate::ledger::Ledger;
-use crate::ledger::ids::{Consumed, Done, Status};
+use crate::ledger::ids::{Consumed, Done, IdNumber, Status};
 use crate::ledger::pendings::Pending;
 use crate::ledger::rules::{Rank, deadline, refuse_claim};
 use crate::place::{Placement, Position, ShardId};
@@ -24,7 +25,7 @@ const FILTER: usize = 1 << 16;
 /// An id that the epoch consumed.
 #[derive(Clone, Copy, Debug)]
 struct NewId {
-    number: u32,
+    number: IdNumber,
     index: u16,
     unit: u16,
     kind: u8,
@@ -38,10 +39,15 @@ struct Duplicate {
     original_unit: u16,
 }
 
+/// Not among the pending transfers of the shard yet.
+const OF_EPOCH: u32 = u32::MAX;
+
 /// A claimed pending transfer of this shard.
 #[derive(Clone, Copy, Debug)]
 struct Claimed {
     pending: Pending,
+    /// Among the pending transfers of the shard; of one of this epoch [`OF_EPOCH`].
+    number: u32,
     /// Of this epoch: its chain; and whether its amount is variable.
     opened_unit: Option<u16>,
     variable: bool,
@@ -135,7 +141,7 @@ impl Register {
             let mut hashes = [0; GROUP];
             for (note, hash) in group.iter().zip(&mut hashes) {
                 *hash = booth.ledger.placement.hash(note.id);
-                booth.ledger.ids.prefetch(*hash);
+                booth.ledger.ids.prefetch(*hash, note.id);
             }
             for (note, hash) in group.iter().zip(hashes) {
                 self.take_note(note, hash, booth);
@@ -215,11 +221,16 @@ impl Register {
             return;
         }
         let claims = std::mem::take(&mut self.claims);
-        let mut places = BTreeMap::new();
-        for claim in &claims {
-            match self.find(claim, &mut places, booth.ledger, booth.epoch) {
-                Ok(claimed) => self.judge(claim, claimed, booth),
-                Err(code) => refuse(claim, Rank::of(code), booth),
+        let mut opened = BTreeMap::new();
+        for group in claims.chunks(GROUP) {
+            for claim in group {
+                booth.ledger.pendings.prefetch(self.placement.hash(claim.pending_id));
+            }
+            for claim in group {
+                match self.find(claim, &mut opened, booth.ledger, booth.epoch) {
+                    Ok(claimed) => self.judge(claim, claimed, booth),
+                    Err(code) => refuse(claim, Rank::of(code), booth),
+                }
             }
         }
         self.claims = claims;
@@ -249,42 +260,57 @@ impl Register {
     }
 
     /// The place among the claimed of what a claim is about; an error if it can't be claimed whatever the epoch brings.
+    /// `opened` has the places of what was opened in the epoch, by index.
     fn find(
         &mut self,
         claim: &Claim,
-        places: &mut BTreeMap<u128, u32>,
-        ledger: &Ledger,
+        opened: &mut BTreeMap<u16, u32>,
+        ledger: &mut Ledger,
         plan: &Plan,
     ) -> Result<u32, TransferCode> {
-        if let Some(place) = places.get(&claim.pending_id) {
-            let opened = self.claimed[*place as usize].pending.position;
-            let is_later = opened.epoch() == plan.number && opened.index() > claim.index;
-            return if is_later { Err(TransferCode::PendingTransferNotFound) } else { Ok(*place) };
-        }
         let hash = self.placement.hash(claim.pending_id);
-        let (pending, opened_unit, variable) = match ledger.pendings.find(hash, claim.pending_id) {
-            Some(number) => (*ledger.pendings.get(number), None, false),
-            None => {
-                let consumed = ledger
-                    .ids
-                    .find(hash, claim.pending_id, 0)
-                    .ok_or(TransferCode::PendingTransferNotFound)?;
-                let position = consumed.position;
-                if position.epoch() != plan.number {
-                    return Err(consumed.status.refuses_claim());
-                }
-                if position.index() > claim.index {
-                    return Err(TransferCode::PendingTransferNotFound);
-                }
-                let new = self.new_id(position.index());
-                let pending = self.reserved(&new, plan, ledger);
-                (pending, Some(new.unit), new.kind & Note::VARIABLE != 0)
+        if let Some(number) = ledger.pendings.find(hash, claim.pending_id) {
+            let place = ledger.pendings.mark(number);
+            if self.claimed.get(place as usize).is_some_and(|claimed| claimed.number == number) {
+                return Ok(place);
             }
-        };
-        let place = self.claimed.len() as u32;
-        self.claimed.push(Claimed { pending, opened_unit, variable, claims: 0 });
-        places.insert(claim.pending_id, place);
+            let pending = *ledger.pendings.get(number);
+            let place =
+                self.claim(Claimed { pending, number, opened_unit: None, variable: false, claims: 0 });
+            ledger.pendings.set_mark(number, place);
+            return Ok(place);
+        }
+        if plan.terms.is_forgotten(claim.pending_id) {
+            return Err(TransferCode::PendingIdExpired);
+        }
+        let consumed =
+            ledger.ids.find(hash, claim.pending_id, 0).ok_or(TransferCode::PendingTransferNotFound)?;
+        let position = consumed.position;
+        if position.epoch() != plan.number {
+            return Err(consumed.status.refuses_claim());
+        }
+        if position.index() > claim.index {
+            return Err(TransferCode::PendingTransferNotFound);
+        }
+        if let Some(place) = opened.get(&position.index()) {
+            return Ok(*place);
+        }
+        let new = self.new_id(position.index());
+        let pending = self.reserved(&new, plan, ledger);
+        let place = self.claim(Claimed {
+            pending,
+            number: OF_EPOCH,
+            opened_unit: Some(new.unit),
+            variable: new.kind & Note::VARIABLE != 0,
+            claims: 0,
+        });
+        opened.insert(position.index(), place);
         Ok(place)
+    }
+
+    fn claim(&mut self, claimed: Claimed) -> u32 {
+        self.claimed.push(claimed);
+        (self.claimed.len() - 1) as u32
     }
 
     /// What a transfer of this epoch reserves; flags without `pending` if it isn't a pending one.
@@ -341,13 +367,14 @@ impl Register {
                 account,
                 reserved: pending.amount,
                 posted,
+                slot: NO_SLOT,
                 index: claim.index,
                 unit: claim.unit,
                 variable: if claimed.variable { pending.position.index() } else { NO_INDEX },
                 credit,
                 is_post: u8::from(!is_void),
                 reopens: u8::from(is_void && pending.flags & closing != 0),
-                pad: [0; 7],
+                pad: [0; 3],
             };
             let to = self.placement.owner(self.placement.hash(account));
             self.claim_legs.push(booth.mail, booth.epoch.number, to, leg);
@@ -392,7 +419,8 @@ impl Register {
                 is_void: u8::from(claim.is_void()),
                 opened_refused: u8::from(opened_unit.is_some_and(|unit| booth.verdicts.unit_refused(unit))),
                 unit_refused: u8::from(booth.verdicts.unit_refused(claim.unit)),
-                pad: [0; 16],
+                is_forgotten: u8::from(booth.epoch.terms.is_forgotten(claim.pending_id)),
+                pad: [0; 15],
             };
             self.claims_out.push(booth.mail, epoch, coordinator, item);
         }
@@ -403,7 +431,10 @@ impl Register {
     /// Everything is decided: who was not refused is created.
     pub fn settle(&mut self, ledger: &mut Ledger, verdicts: &Verdicts, plan: &Plan) {
         self.endings.sort_unstable_by_key(|ending| ending.index);
+        let (mut endings, mut reserves) = (self.endings.iter().peekable(), self.reserves.iter().peekable());
         for new in &self.consumed {
+            while endings.next_if(|ending| ending.index < new.index).is_some() {}
+            while reserves.next_if(|reserve| reserve.index < new.index).is_some() {}
             if verdicts.unit_refused(new.unit) {
                 ledger.ids.set_status(new.number, Status::Refused);
                 continue;
@@ -412,15 +443,13 @@ impl Register {
                 let amount = verdicts.amount(new.index);
                 ledger.ids.set_done(new.number, Done { amount, pending: None });
             }
-            if let Ok(at) = self.endings.binary_search_by_key(&new.index, |ending| ending.index) {
-                let ending = &self.endings[at];
+            if let Some(ending) = endings.next_if(|ending| ending.index == new.index) {
                 let amount = if ending.is_variable == 1 { verdicts.amount(new.index) } else { ending.amount };
                 let pending = Some((Position(ending.pending), ending.check));
                 ledger.ids.set_done(new.number, Done { amount, pending });
             }
             if new.kind & Note::PENDING != 0 {
-                let found = self.reserves.binary_search_by_key(&new.index, |reserve| reserve.index);
-                let mut reserve = self.reserves[found.expect("a pending transfer says what it reserves")];
+                let mut reserve = **reserves.peek().expect("a pending transfer says what it reserves");
                 if new.kind & Note::VARIABLE != 0 {
                     reserve.amount = verdicts.amount(new.index);
                 }
@@ -432,12 +461,13 @@ impl Register {
         for open in &self.open_claims {
             if !verdicts.unit_refused(open.claim.unit) {
                 let status = if open.claim.is_void() { Status::Voided } else { Status::Posted };
-                end(open.claim.pending_id, status, ledger);
+                end(&self.claimed[open.claimed as usize], status, ledger);
             }
         }
-        while let Some(expired) = ledger.pendings.expire(&self.placement, plan.expire_through) {
-            set_status(expired.id, Status::Expired, ledger);
-        }
+        ledger.pendings.expire(&self.placement, plan.expire_through, |expired| {
+            ledger.ids.set_ended(expired.number, expired.id, Status::Expired);
+        });
+        ledger.ids.forget_before(plan.terms.ids_from_ms);
     }
 }
 
@@ -445,21 +475,19 @@ fn refuse(claim: &Claim, rank: Rank, booth: &mut Booth<'_>) {
     booth.refuse(&Vote::refuse(claim.index, claim.unit, rank, Detail::NONE), Told::All);
 }
 
-fn end(id: u128, status: Status, ledger: &mut Ledger) {
+fn end(claimed: &Claimed, status: Status, ledger: &mut Ledger) {
+    let id = claimed.pending.id;
     let hash = ledger.placement.hash(id);
-    let number = ledger.pendings.find(hash, id).expect("a pending transfer is ended once");
-    ledger.pendings.remove(hash, number);
-    set_status(id, status, ledger);
-}
-
-fn set_status(id: u128, status: Status, ledger: &mut Ledger) {
-    if let Some(number) = ledger.ids.number(ledger.placement.hash(id), id) {
-        ledger.ids.set_status(number, status);
-    }
+    let number = match claimed.number {
+        OF_EPOCH => ledger.pendings.find(hash, id).expect("a pending transfer is ended once"),
+        number => number,
+    };
+    let ended = ledger.pendings.remove(hash, number);
+    ledger.ids.set_ended(ended.number, id, status);
 }
 
 /// What the transfer of this epoch whose id has this number reserves.
-fn pending_from(number: u32, reserve: &Reserve, plan: &Plan, ledger: &Ledger) -> Pending {
+fn pending_from(number: IdNumber, reserve: &Reserve, plan: &Plan, ledger: &Ledger) -> Pending {
     let position = ledger.ids.position(number);
     let timestamp = plan.time + u64::from(position.index());
     Pending {
@@ -469,6 +497,7 @@ fn pending_from(number: u32, reserve: &Reserve, plan: &Plan, ledger: &Ledger) ->
         amount: reserve.amount,
         deadline: deadline(timestamp, reserve.timeout).unwrap_or(None),
         position,
+        number,
         check: ledger.ids.check(number),
         ledger: reserve.ledger,
         code: reserve.code,

@@ -5,6 +5,7 @@ use super::message::{Claim, Detail, Leg, LegId, LegKind, NewAccount, Note, Reser
 use super::outcome::Outcomes;
 use crate::ledger::ids::content_hash;
 use crate::ledger::rules::{Rank, Side, deadline, refuse_account, refuse_transfer};
+use crate::ledger::terms::Terms;
 use crate::log::block::Block;
 use crate::place::{Placement, ShardId};
 use auriga_wire::frame::Command;
@@ -29,6 +30,8 @@ pub struct Desk<'a> {
     pub epoch: u64,
     /// Its time, nanoseconds.
     pub time: u64,
+    /// Its terms.
+    pub terms: Terms,
     /// Results of what arrived here.
     pub outcomes: &'a mut Outcomes,
     /// The way out.
@@ -112,7 +115,7 @@ impl Router {
 
     #[inline]
     fn route_transfer(&mut self, t: &Transfer, event: Event, desk: &mut Desk<'_>) {
-        let fault = refuse_transfer(t);
+        let fault = refuse_transfer(t, &desk.terms);
         if let Some(code) = fault {
             let rank = Rank::of(code);
             desk.outcomes.refuse(event.index, rank, Detail::NONE);
@@ -197,7 +200,7 @@ impl Router {
         let mut index = first;
         for chain in accounts.chunk_by(|account, _| account.flags & AccountFlags::LINKED != 0) {
             let (unit, linked) = (index, chain.len() > 1);
-            let malformed = chain.iter().position(|account| refuse_account(account).is_some());
+            let malformed = chain.iter().position(|account| refuse_account(account, &desk.terms).is_some());
             if linked {
                 self.special.track_all = true;
                 desk.outcomes.chain(unit, unit + (chain.len() - 1) as u16);
@@ -212,7 +215,7 @@ impl Router {
     }
 
     fn route_account(&mut self, account: &Account, event: Event, desk: &mut Desk<'_>) {
-        let fault = refuse_account(account);
+        let fault = refuse_account(account, &desk.terms);
         if let Some(code) = fault {
             let rank = Rank::of_account(code);
             desk.outcomes.refuse(event.index, rank, Detail::NONE);
@@ -237,7 +240,7 @@ impl Router {
 #[cold]
 fn begin_chain(rest: &[Transfer], first: u16, desk: &mut Desk<'_>) -> (Event, u16, Option<u16>) {
     let before_last = rest.iter().take_while(|t| t.flags & TransferFlags::LINKED != 0).count();
-    let malformed = rest[..=before_last].iter().position(|t| refuse_transfer(t).is_some());
+    let malformed = rest[..=before_last].iter().position(|t| refuse_transfer(t, &desk.terms).is_some());
     let last = first + before_last as u16;
     desk.outcomes.chain(first, last);
     (Event { index: first, unit: first, linked: true }, last, malformed.map(|at| first + at as u16))

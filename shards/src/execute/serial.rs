@@ -4,7 +4,7 @@ use super::epoch::{OwnBlock, Plan};
 use super::message::Detail;
 use super::outcome::Outcomes;
 use crate::ledger::Ledger;
-use crate::ledger::ids::{Done, Status, content_hash};
+use crate::ledger::ids::{Done, IdNumber, Status, content_hash};
 use crate::ledger::pendings::Pending;
 use crate::ledger::rules::{
     Balance, Half, Rank, Side, deadline, refuse_account, refuse_claim, refuse_transfer,
@@ -34,8 +34,6 @@ struct Chain {
     /// Index of its first member with a fault of its own: nothing else of it is looked at.
     malformed: Option<u16>,
     failed: bool,
-    /// Number of the first id that it consumed.
-    first_id: u32,
 }
 
 /// How to take a step of a chain back.
@@ -43,7 +41,8 @@ struct Chain {
 enum Undo {
     Account { slot: u32, balance: Balance, flags: u16 },
     Opened { hash: u64, id: u128 },
-    Ended { hash: u64, pending: Pending, status_of: Option<u32> },
+    Ended { hash: u64, pending: Pending },
+    Consumed { number: IdNumber },
 }
 
 /// The serial loop.
@@ -74,9 +73,13 @@ impl Serial {
                 }
             }
         }
-        while let Some(pending) = ledger.pendings.expire(&ledger.placement, plan.expire_through) {
-            expire(&pending, ledger);
+        let mut expired = Vec::new();
+        ledger.pendings.expire(&ledger.placement, plan.expire_through, |pending| expired.push(pending));
+        for pending in expired {
+            release(&pending, slots(&pending, ledger), 0, true, ledger);
+            ledger.ids.set_ended(pending.number, pending.id, Status::Expired);
         }
+        ledger.ids.forget_before(plan.terms.ids_from_ms);
         outcomes.finish();
     }
 
@@ -94,10 +97,12 @@ impl Serial {
             for (in_group, t) in group.iter().enumerate() {
                 let index = first + done as u16;
                 if self.chain.is_none() && t.flags & TransferFlags::LINKED != 0 {
-                    self.begin_chain(&transfers[done..], index, ledger, outcomes);
+                    self.begin_chain(&transfers[done..], index, plan, outcomes);
                 }
                 if let Some((rank, detail)) = self.member(t, in_group, index, plan, ledger) {
                     outcomes.refuse(index, rank, detail);
+                } else if t.flags & TransferFlags::BALANCING != 0 {
+                    tell_amount(t, self.group[in_group].id, index, ledger, outcomes);
                 }
                 self.chain.take_if(|chain| chain.last == index);
                 done += 1;
@@ -111,7 +116,7 @@ impl Serial {
             resolved.id = ledger.placement.hash(t.id);
             resolved.debit = ledger.placement.hash(t.debit_account_id);
             resolved.credit = ledger.placement.hash(t.credit_account_id);
-            ledger.ids.prefetch(resolved.id);
+            ledger.ids.prefetch(resolved.id, t.id);
             ledger.accounts.prefetch_index(resolved.debit);
             ledger.accounts.prefetch_index(resolved.credit);
         }
@@ -125,19 +130,14 @@ impl Serial {
     }
 
     #[cold]
-    fn begin_chain(&mut self, rest: &[Transfer], first: u16, ledger: &Ledger, outcomes: &mut Outcomes) {
+    fn begin_chain(&mut self, rest: &[Transfer], first: u16, plan: &Plan, outcomes: &mut Outcomes) {
         let before_last = rest.iter().take_while(|t| t.flags & TransferFlags::LINKED != 0).count();
         let members = &rest[..=before_last];
-        let malformed = members.iter().position(|t| refuse_transfer(t).is_some());
+        let malformed = members.iter().position(|t| refuse_transfer(t, &plan.terms).is_some());
         let last = first + before_last as u16;
         outcomes.chain(first, last);
         self.undo.clear();
-        self.chain = Some(Chain {
-            last,
-            malformed: malformed.map(|at| first + at as u16),
-            failed: false,
-            first_id: ledger.ids.len() as u32,
-        });
+        self.chain = Some(Chain { last, malformed: malformed.map(|at| first + at as u16), failed: false });
     }
 
     /// Executes a transfer, as a member of its chain if it has one.
@@ -164,15 +164,14 @@ impl Serial {
         let refusal = create_transfer(t, &resolved, index, plan, ledger, Some(&mut self.undo));
         if refusal.is_some() && chain.malformed.is_none() {
             chain.failed = true;
-            let first_id = chain.first_id;
-            self.take_back(first_id, ledger);
+            self.take_back(ledger);
         }
         refusal
     }
 
     /// Takes back what a chain did so far; the ids stay consumed.
     #[cold]
-    fn take_back(&mut self, first_id: u32, ledger: &mut Ledger) {
+    fn take_back(&mut self, ledger: &mut Ledger) {
         for undo in self.undo.drain(..).rev() {
             match undo {
                 Undo::Account { slot, balance, flags } => {
@@ -183,18 +182,22 @@ impl Serial {
                     let number = ledger.pendings.find(hash, id).expect("the chain has opened it");
                     ledger.pendings.remove(hash, number);
                 }
-                Undo::Ended { hash, pending, status_of } => {
+                Undo::Ended { hash, pending } => {
                     ledger.pendings.insert(hash, pending);
-                    if let Some(number) = status_of {
-                        ledger.ids.set_status(number, Status::Pending);
-                    }
+                    ledger.ids.set_ended(pending.number, pending.id, Status::Pending);
                 }
+                Undo::Consumed { number } => ledger.ids.fail(number),
             }
         }
-        ledger.ids.forget_done(first_id);
-        for number in first_id..ledger.ids.len() as u32 {
-            ledger.ids.set_status(number, Status::Refused);
-        }
+    }
+}
+
+/// Says what a balancing transfer moves, unless its chain has failed before it.
+#[cold]
+fn tell_amount(t: &Transfer, hash: u64, index: u16, ledger: &Ledger, outcomes: &mut Outcomes) {
+    let done = ledger.ids.number(hash, t.id).and_then(|number| ledger.ids.done(number));
+    if let Some(done) = done {
+        outcomes.moves(index, done.amount);
     }
 }
 
@@ -218,7 +221,7 @@ fn create_accounts(
         if chain.len() > 1 {
             outcomes.chain(index, index + (chain.len() - 1) as u16);
         }
-        let malformed = chain.iter().position(|account| refuse_account(account).is_some());
+        let malformed = chain.iter().position(|account| refuse_account(account, &plan.terms).is_some());
         let existing = ledger.accounts.len();
         for (account, index) in chain.iter().zip(index..=u16::MAX).skip(malformed.unwrap_or(0)) {
             if let Some(code) = create_account(account, index, plan, ledger) {
@@ -241,7 +244,7 @@ fn forget_newest(ledger: &mut Ledger) {
 
 fn create_account(account: &Account, index: u16, plan: &Plan, ledger: &mut Ledger) -> Option<AccountCode> {
     let hash = ledger.placement.hash(account.id);
-    match refuse_account(account) {
+    match refuse_account(account, &plan.terms) {
         Some(code) if Rank::of_account(code) < Rank::ACCOUNT_EXISTS_FIRST => Some(code),
         Some(code) => ledger.accounts.exists(hash, account).or(Some(code)),
         None => ledger.accounts.create(hash, account, plan.time + u64::from(index)).err(),
@@ -256,9 +259,9 @@ fn create_transfer(
     index: u16,
     plan: &Plan,
     ledger: &mut Ledger,
-    undo: Option<&mut Vec<Undo>>,
+    mut undo: Option<&mut Vec<Undo>>,
 ) -> Option<Refusal> {
-    let fault = refuse_transfer(t).map(Rank::of);
+    let fault = refuse_transfer(t, &plan.terms).map(Rank::of);
     if let Some(rank) = fault
         && rank < Rank::EXISTS_FIRST
     {
@@ -276,9 +279,12 @@ fn create_transfer(
     }
     let position = Position::new(plan.number, index);
     let number = ledger.ids.consume(resolved.id, t.id, position, content);
+    if let Some(undo) = &mut undo {
+        undo.push(Undo::Consumed { number });
+    }
     let timestamp = plan.time + u64::from(index);
     let done = if t.flags & TransferFlags::RESOLVING != 0 {
-        end_pending(t, number, timestamp, ledger, undo)
+        end_pending(t, number, timestamp, plan, ledger, undo)
     } else {
         move_money(t, resolved, number, position, timestamp, ledger, undo)
     };
@@ -292,7 +298,7 @@ fn create_transfer(
 fn move_money(
     t: &Transfer,
     resolved: &Resolved,
-    number: u32,
+    number: IdNumber,
     position: Position,
     timestamp: u64,
     ledger: &mut Ledger,
@@ -344,6 +350,7 @@ fn move_money(
             amount,
             deadline: deadline?,
             position,
+            number,
             check: ledger.ids.check(number),
             ledger: t.ledger,
             code: t.code,
@@ -367,14 +374,18 @@ fn move_money(
 #[cold]
 fn end_pending(
     t: &Transfer,
-    own: u32,
+    own: IdNumber,
     timestamp: u64,
+    plan: &Plan,
     ledger: &mut Ledger,
     undo: Option<&mut Vec<Undo>>,
 ) -> Result<(), TransferCode> {
     let hash = ledger.placement.hash(t.pending_id);
-    let id = ledger.ids.number(hash, t.pending_id);
     let Some(number) = ledger.pendings.find(hash, t.pending_id) else {
+        if plan.terms.is_forgotten(t.pending_id) {
+            return Err(TransferCode::PendingIdExpired);
+        }
+        let id = ledger.ids.number(hash, t.pending_id);
         let status = id.map_or(Status::Refused, |number| ledger.ids.status(number));
         return Err(status.refuses_claim());
     };
@@ -394,14 +405,12 @@ fn end_pending(
             let (balance, flags) = (ledger.accounts.balance(slot), ledger.accounts.hot(slot).flags);
             undo.push(Undo::Account { slot, balance, flags });
         }
-        undo.push(Undo::Ended { hash, pending, status_of: id });
+        undo.push(Undo::Ended { hash, pending });
     }
     ledger.pendings.remove(hash, number);
     let status = if is_void { Status::Voided } else { Status::Posted };
     release(&pending, slots, if is_void { 0 } else { amount }, is_void, ledger);
-    if let Some(id) = id {
-        ledger.ids.set_status(id, status);
-    }
+    ledger.ids.set_ended(pending.number, pending.id, status);
     ledger.ids.set_done(own, Done { amount, pending: Some((pending.position, pending.check)) });
     Ok(())
 }
@@ -423,12 +432,5 @@ fn release(pending: &Pending, slots: [u32; 2], posted: u128, reopens: bool, ledg
         if reopens && pending.flags & closing != 0 {
             ledger.accounts.set_closed(slot, false);
         }
-    }
-}
-
-fn expire(pending: &Pending, ledger: &mut Ledger) {
-    release(pending, slots(pending, ledger), 0, true, ledger);
-    if let Some(number) = ledger.ids.number(ledger.placement.hash(pending.id), pending.id) {
-        ledger.ids.set_status(number, Status::Expired);
     }
 }

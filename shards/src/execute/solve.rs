@@ -247,7 +247,10 @@ impl Solver {
         if is_gone {
             return Some(Rank::of(TransferCode::PendingTransferNotFound));
         }
-        let ended = self.ended[self.pending(*shard, claim.pending)].map(Status::refuses_claim).map(Rank::of);
+        let ended = self.ended[self.pending(*shard, claim.pending)].map(|status| match claim.is_forgotten {
+            1 => Rank::of(TransferCode::PendingIdExpired),
+            _ => Rank::of(status.refuses_claim()),
+        });
         let by_fields = Some(Rank(claim.rank)).filter(|rank| *rank != Rank::CREATED);
         let by_amount = amount.and_then(|amount| {
             let reserved = self.amount(claim.variable);

@@ -162,6 +162,11 @@ impl Verdicts {
         self.amounts.extend_from_slice(amounts);
     }
 
+    /// What variable transfers move, by index.
+    pub fn amounts(&self) -> &[Amount] {
+        &self.amounts
+    }
+
     /// What a variable transfer moves. Everything is decided, and it is created.
     pub fn amount(&self, index: u16) -> u128 {
         let found = self.amounts.binary_search_by_key(&index, |amount| amount.index);

@@ -12,7 +12,8 @@ mod settle;
 use super::epoch::Plan;
 use super::mail::{Mail, Sorter};
 use super::message::{
-    ClaimLeg, Closing, Detail, Leg, LegId, LegKind, NewAccount, OpenAccount, OpenLeg, Release, Special, Vote,
+    ClaimLeg, Closing, Detail, Leg, LegId, LegKind, NO_SLOT, NewAccount, OpenAccount, OpenLeg, Release,
+    Special, Vote,
 };
 use super::outcome::Outcomes;
 use super::verdicts::{Told, Verdicts};
@@ -25,8 +26,6 @@ use std::collections::BTreeMap;
 
 /// Legs are looked up in groups, so that the memory of one is fetched while others are worked on.
 const GROUP: usize = 32;
-/// The slot of an account that may come to be in this epoch.
-const NO_SLOT: u32 = u32::MAX;
 
 /// A leg whose effect is in the balance already.
 #[derive(Clone, Copy, Debug)]
@@ -380,8 +379,18 @@ impl Voter {
     }
 
     /// Takes what posts and voids do to accounts here.
-    pub fn take_claim_legs(&mut self, legs: &[ClaimLeg]) {
-        self.claim_legs.extend_from_slice(legs);
+    pub fn take_claim_legs(&mut self, legs: &[ClaimLeg], ledger: &Ledger) {
+        for group in legs.chunks(GROUP) {
+            let mut hashes = [0; GROUP];
+            for (leg, hash) in group.iter().zip(&mut hashes) {
+                *hash = ledger.placement.hash(leg.account);
+                ledger.accounts.prefetch_index(*hash);
+            }
+            for (leg, hash) in group.iter().zip(hashes) {
+                let slot = ledger.accounts.find(hash, leg.account).unwrap_or(NO_SLOT);
+                self.claim_legs.push(ClaimLeg { slot, ..*leg });
+            }
+        }
     }
 
     /// Takes what expired pending transfers give back.

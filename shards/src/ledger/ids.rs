@@ -1,9 +1,20 @@
 //! The transfer ids that one shard remembers: where each transfer lies in the log, what it said, how it ended.
+//!
+//! They are kept in generations by the time of the id, each with an index of its own, so that what the horizon has passed is
+//! dropped whole. Ids come nearly in order: one is looked for in the newest generation first. A generation that holds a fair
+//! share of all ids is followed by a new one, which begins behind its newest id: clients whose clocks are ahead make
+//! generations longer by as much.
 
 use super::index::Index;
 use super::pages::Pages;
+use super::terms::{MILLISECOND_NS, id_ms};
 use crate::place::Position;
 use auriga_wire::{Transfer, TransferCode};
+
+/// A generation isn't closed before it has so many ids...
+const GENERATION_MIN: usize = 4_096;
+/// ... and this share of all.
+const GENERATION_SHARE: usize = 32;
 
 /// The lowest bits of the hash of the compared fields are left for the status.
 const STATUS: u64 = 7;
@@ -60,11 +71,16 @@ struct Entry {
     content: u64,
 }
 
+/// Names a remembered id while it is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdNumber {
+    generation: u32,
+    slot: u32,
+}
+
 /// What is known of an id that was consumed before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Consumed {
-    /// The number that [`Ids::consume`] gave it.
-    pub number: u32,
     /// Where the transfer that consumed it lies.
     pub position: Position,
     /// What became of that transfer.
@@ -84,13 +100,28 @@ pub struct Done {
     pub pending: Option<(Position, u32)>,
 }
 
-/// The ids of one shard.
+/// The ids of one span of time.
 #[derive(Debug, Default)]
-pub struct Ids {
+struct Generation {
     index: Index,
     entries: Pages<Entry>,
-    /// What posts, voids and balancing transfers did, by number, ascending.
+    /// What posts, voids and balancing transfers did, by slot, ascending.
     done: Vec<(u32, Done)>,
+    /// The time of its newest id, milliseconds.
+    newest_ms: u64,
+}
+
+/// The ids of one shard.
+#[derive(Debug)]
+pub struct Ids {
+    /// Where each generation begins, milliseconds, and its place; ascending, and never empty.
+    order: Vec<(u64, u32)>,
+    generations: Vec<Generation>,
+    /// Places of dropped generations.
+    free: Vec<u32>,
+    len: usize,
+    /// Older ids are forgotten, milliseconds.
+    from_ms: u64,
 }
 
 /// The hash of what makes a retry the same transfer (61 bits; xxh3 of all fields but id and timestamp).
@@ -107,30 +138,55 @@ pub fn check_of(id: u128, content: u64) -> u32 {
     (content >> 32) as u32 ^ id as u32 ^ (id >> 32) as u32
 }
 
+impl Default for Ids {
+    fn default() -> Self {
+        Self {
+            order: vec![(0, 0)],
+            generations: vec![Generation::default()],
+            free: Vec::new(),
+            len: 0,
+            from_ms: 0,
+        }
+    }
+}
+
 impl Ids {
-    /// Number of remembered ids.
+    /// Number of ids that take memory.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len == 0
+    }
+
+    /// The place in the order of the generation that ids of this time belong to.
+    #[inline]
+    fn order_of(&self, ms: u64) -> usize {
+        let newest = self.order.len() - 1;
+        if self.order[newest].0 <= ms {
+            return newest;
+        }
+        self.order.partition_point(|(start, _)| *start <= ms).saturating_sub(1)
+    }
+
+    #[inline]
+    fn generation_of(&self, id: u128) -> u32 {
+        self.order[self.order_of(id_ms(id))].1
     }
 
     /// Asks for the line of the index that a look-up will read.
     #[inline]
-    pub fn prefetch(&self, hash: u64) {
-        self.index.prefetch(hash);
+    pub fn prefetch(&self, hash: u64, id: u128) {
+        self.generations[self.generation_of(id) as usize].index.prefetch(hash);
     }
 
     /// What is known of an id.
     #[inline]
     pub fn find(&self, hash: u64, id: u128, content: u64) -> Option<Consumed> {
-        let number = self.index.find(hash, |number| self.entries[number].id == id)?;
-        let entry = &self.entries[number];
+        let entry = self.entry(self.number(hash, id)?);
         Some(Consumed {
-            number,
             position: entry.position,
             status: Status::of(entry.content),
             same: entry.content & !STATUS == content,
@@ -142,87 +198,232 @@ impl Ids {
     /// created.
     pub fn created(&self, hash: u64, id: u128) -> Option<(Position, u32, Option<Done>)> {
         let number = self.number(hash, id)?;
-        let entry = &self.entries[number];
+        let entry = self.entry(number);
         let created = (entry.position, check_of(id, entry.content), self.done(number));
         (Status::of(entry.content) != Status::Refused).then_some(created)
     }
 
     /// Where the transfer lies that consumed the id with this number.
-    pub fn position(&self, number: u32) -> Position {
-        self.entries[number].position
+    pub fn position(&self, number: IdNumber) -> Position {
+        self.entry(number).position
     }
 
     /// [`check_of`] the transfer that consumed the id with this number.
-    pub fn check(&self, number: u32) -> u32 {
-        let entry = &self.entries[number];
+    pub fn check(&self, number: IdNumber) -> u32 {
+        let entry = self.entry(number);
         check_of(entry.id, entry.content)
     }
 
     /// Remembers a new id as that of a created transfer; returns its number.
     #[inline]
-    pub fn consume(&mut self, hash: u64, id: u128, position: Position, content: u64) -> u32 {
-        let number = self.entries.push(Entry { id, position, content });
-        self.index.insert(hash, number);
-        number
+    pub fn consume(&mut self, hash: u64, id: u128, position: Position, content: u64) -> IdNumber {
+        let ms = id_ms(id);
+        let at = self.order_of(ms);
+        let mut generation = self.order[at].1;
+        let open = &self.generations[generation as usize];
+        if open.entries.len() >= GENERATION_MIN.max(self.len / GENERATION_SHARE) && ms > open.newest_ms {
+            generation = self.begin_generation(at + 1, ms);
+        }
+        let open = &mut self.generations[generation as usize];
+        let slot = open.entries.push(Entry { id, position, content });
+        open.index.insert(hash, slot);
+        open.newest_ms = open.newest_ms.max(ms);
+        self.len += 1;
+        IdNumber { generation, slot }
     }
 
-    /// The number of a consumed id.
-    pub fn number(&self, hash: u64, id: u128) -> Option<u32> {
-        self.index.find(hash, |number| self.entries[number].id == id)
+    #[cold]
+    fn begin_generation(&mut self, at: usize, start_ms: u64) -> u32 {
+        let generation = self.free.pop().unwrap_or_else(|| {
+            self.generations.push(Generation::default());
+            (self.generations.len() - 1) as u32
+        });
+        self.order.insert(at, (start_ms, generation));
+        generation
+    }
+
+    /// Forgets the ids that are older than this, milliseconds. Their memory is freed by generations.
+    pub fn forget_before(&mut self, from_ms: u64) {
+        self.from_ms = self.from_ms.max(from_ms);
+        let passed = self.order.partition_point(|(start, _)| *start <= self.from_ms).saturating_sub(1);
+        for (_, generation) in self.order.drain(..passed) {
+            let dropped = std::mem::take(&mut self.generations[generation as usize]);
+            self.len -= dropped.entries.len();
+            self.free.push(generation);
+        }
+        let oldest = &mut self.generations[self.order[0].1 as usize];
+        if oldest.newest_ms < self.from_ms && !oldest.entries.is_empty() {
+            self.len -= oldest.entries.len();
+            *oldest = Generation::default();
+        }
+    }
+
+    /// A horizon that frees the memory of at least a sixteenth of the ids, nanoseconds.
+    pub fn horizon_for_room(&self) -> u64 {
+        let mut freed = 0;
+        for pair in self.order.windows(2) {
+            freed += self.generations[pair[0].1 as usize].entries.len();
+            if freed * 16 >= self.len {
+                return pair[1].0.saturating_mul(MILLISECOND_NS);
+            }
+        }
+        let (_, last) = self.order[self.order.len() - 1];
+        (self.generations[last as usize].newest_ms + 1).saturating_mul(MILLISECOND_NS)
+    }
+
+    /// The number of a consumed id that is not forgotten.
+    #[inline]
+    pub fn number(&self, hash: u64, id: u128) -> Option<IdNumber> {
+        let generation = self.generation_of(id);
+        let Generation { index, entries, .. } = &self.generations[generation as usize];
+        let slot = index.find(hash, |slot| entries[slot].id == id)?;
+        (id_ms(id) >= self.from_ms).then_some(IdNumber { generation, slot })
+    }
+
+    #[inline]
+    fn entry(&self, number: IdNumber) -> &Entry {
+        &self.generations[number.generation as usize].entries[number.slot]
     }
 
     /// The id with this number.
-    pub fn id(&self, number: u32) -> u128 {
-        self.entries[number].id
+    pub fn id(&self, number: IdNumber) -> u128 {
+        self.entry(number).id
     }
 
     /// What became of the transfer that consumed an id.
-    pub fn status(&self, number: u32) -> Status {
-        Status::of(self.entries[number].content)
+    pub fn status(&self, number: IdNumber) -> Status {
+        Status::of(self.entry(number).content)
     }
 
     /// Notes what became of the transfer.
-    pub fn set_status(&mut self, number: u32, status: Status) {
-        let content = &mut self.entries[number].content;
+    pub fn set_status(&mut self, number: IdNumber, status: Status) {
+        let content = &mut self.generations[number.generation as usize].entries[number.slot].content;
         *content = *content & !STATUS | status as u64;
     }
 
-    /// Notes what a post, void or balancing transfer did. Numbers have to grow.
-    pub fn set_done(&mut self, number: u32, done: Done) {
-        assert!(self.done.last().is_none_or(|(last, _)| *last < number), "what was done is noted in order");
-        self.done.push((number, done));
+    /// Notes what became of the pending transfer that consumed this id, unless the id is forgotten.
+    pub fn set_ended(&mut self, number: IdNumber, id: u128, status: Status) {
+        if id_ms(id) >= self.from_ms {
+            self.set_status(number, status);
+        }
     }
 
-    /// Forgets what transfers of this number and later ones did: their chain failed.
-    pub fn forget_done(&mut self, number: u32) {
-        let kept = self.done.partition_point(|(of, _)| *of < number);
-        self.done.truncate(kept);
+    /// Notes what a post, void or balancing transfer did. Numbers have to grow.
+    pub fn set_done(&mut self, number: IdNumber, done: Done) {
+        let all = &mut self.generations[number.generation as usize].done;
+        assert!(all.last().is_none_or(|(last, _)| *last < number.slot), "what was done is noted in order");
+        all.push((number.slot, done));
+    }
+
+    /// Its chain failed: it did nothing. To be said of the newest of a generation first.
+    pub fn fail(&mut self, number: IdNumber) {
+        self.set_status(number, Status::Refused);
+        let all = &mut self.generations[number.generation as usize].done;
+        if all.last().is_some_and(|(last, _)| *last == number.slot) {
+            all.pop();
+        }
     }
 
     /// What the transfer did, if that isn't what its record says.
-    pub fn done(&self, number: u32) -> Option<Done> {
-        let found = self.done.binary_search_by_key(&number, |(of, _)| *of).ok()?;
-        Some(self.done[found].1)
+    pub fn done(&self, number: IdNumber) -> Option<Done> {
+        let all = &self.generations[number.generation as usize].done;
+        let found = all.binary_search_by_key(&number.slot, |(of, _)| *of).ok()?;
+        Some(all[found].1)
+    }
+
+    /// The generations in the order of their times.
+    fn generations(&self) -> impl Iterator<Item = &Generation> {
+        self.order.iter().map(|(_, generation)| &self.generations[*generation as usize])
+    }
+
+    /// Every entry that is not forgotten.
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let from_ms = self.from_ms;
+        self.generations().flat_map(|g| g.entries.iter()).filter(move |entry| id_ms(entry.id) >= from_ms)
     }
 
     /// The ids of posts, voids and balancing transfers with what they moved.
     pub fn amounts(&self) -> impl Iterator<Item = (u128, u128)> {
-        self.done.iter().map(|(number, done)| (self.id(*number), done.amount))
+        let all = self
+            .generations()
+            .flat_map(|g| g.done.iter().map(|(slot, done)| (g.entries[*slot].id, done.amount)));
+        all.filter(|(id, _)| id_ms(*id) >= self.from_ms)
     }
 
     /// Every id with the position of its transfer and what became of that.
     pub fn iter(&self) -> impl Iterator<Item = (u128, Position, Status)> {
-        self.entries.iter().map(|e| (e.id, e.position, Status::of(e.content)))
+        self.entries().map(|e| (e.id, e.position, Status::of(e.content)))
     }
 
     /// The bytes of every entry that belong to the state, for the digest.
     pub(crate) fn canonical(&self) -> impl Iterator<Item = [u8; 32]> {
-        self.entries.iter().map(|e| {
+        self.entries().map(|e| {
             let mut bytes = [0; 32];
             bytes[..16].copy_from_slice(&e.id.to_le_bytes());
             bytes[16..24].copy_from_slice(&e.position.0.to_le_bytes());
             bytes[24..].copy_from_slice(&e.content.to_le_bytes());
             bytes
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::Placement;
+    use std::collections::BTreeMap;
+
+    const MS: u128 = 1 << 80;
+
+    /// Ids that come out of order, in bursts, far ahead and of the same time, forgotten as a horizon moves: the same ids
+    /// are found as in a map, and memory goes with them.
+    #[test]
+    fn what_is_remembered_is_found_whatever_the_order_of_the_ids() {
+        for seed in 0..20 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let placement = Placement::new(1, seed);
+            let (mut ids, mut all, mut now, mut from) = (Ids::default(), BTreeMap::new(), 1_000_000u64, 0u64);
+            for round in 0..40_000u64 {
+                now += rng.u64(..4);
+                let ms = match rng.u8(..20) {
+                    0 => now + rng.u64(..2_000),
+                    1 => rng.u64(from..=now),
+                    2 => now - 1_000,
+                    _ => now,
+                };
+                let id = u128::from(ms.max(from)) * MS + rng.u128(..MS);
+                let hash = placement.hash(id);
+                assert_eq!(ids.number(hash, id), None);
+                let number = ids.consume(hash, id, Position(round), round << 3);
+                if rng.u8(..4) == 0 {
+                    ids.set_done(number, Done { amount: u128::from(round), pending: None });
+                }
+                all.insert(id, round);
+                if round % 5_000 == 4_999 {
+                    from = now - rng.u64(..2 * now.min(10_000));
+                    ids.forget_before(from);
+                    from = ids.from_ms;
+                    all = all.split_off(&(u128::from(from) * MS));
+                }
+            }
+            let found: BTreeMap<_, _> = ids.iter().map(|(id, position, _)| (id, position.0)).collect();
+            assert_eq!(found, all, "seed {seed}");
+            for (id, round) in &all {
+                let known = ids.find(placement.hash(*id), *id, round << 3).expect("it is remembered");
+                assert_eq!((known.position.0, known.same), (*round, true), "seed {seed}");
+            }
+            assert!(ids.amounts().all(|(id, amount)| u128::from(all[&id]) == amount));
+            assert!(
+                ids.len() < all.len() + all.len() / 4 + 2 * GENERATION_MIN,
+                "{} of {}",
+                ids.len(),
+                all.len()
+            );
+            let (before, room) = (ids.len(), ids.horizon_for_room());
+            ids.forget_before(room / MILLISECOND_NS);
+            assert!(before - ids.len() >= before / 16, "seed {seed}");
+            ids.forget_before(u64::MAX);
+            assert_eq!((ids.len(), ids.iter().count()), (0, 0));
+        }
     }
 }

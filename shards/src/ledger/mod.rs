@@ -6,6 +6,7 @@ pub mod index;
 pub mod pages;
 pub mod pendings;
 pub mod rules;
+pub mod terms;
 
 /// Asks the CPU for the cache line of `place`.
 #[inline]

@@ -1,8 +1,15 @@
 //! The pending transfers that one shard holds: what it takes to post, void or expire them.
 
+use super::ids::IdNumber;
 use super::index::Index;
+use super::pages::Pages;
 use crate::place::{Placement, Position};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+
+/// Deadlines are kept by spans of 2^20 nanoseconds, about a millisecond.
+const SPAN: u32 = 20;
+/// No entry.
+const NONE: u32 = u32::MAX;
 
 /// A pending transfer that is neither posted nor voided nor expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +26,8 @@ pub struct Pending {
     pub deadline: Option<u64>,
     /// Where the transfer lies in the log.
     pub position: Position,
+    /// Its id among those that are remembered; it may be forgotten.
+    pub number: IdNumber,
     /// [`super::ids::check_of`] what was logged there.
     pub check: u32,
     /// The transfer's ledger.
@@ -44,14 +53,35 @@ impl Pending {
     }
 }
 
+/// A pending transfer, or a free entry: 128 bytes.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Its id is 0 in a free entry.
+    pending: Pending,
+    /// The neighbours among those whose deadlines are in the same span.
+    previous: u32,
+    next: u32,
+    /// The number of what claims it in the running epoch; valid only if that names the entry back.
+    mark: u32,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 128);
+
+/// The pending transfers whose deadlines are in one span.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    first: u32,
+    count: u32,
+}
+
 /// The pending transfers of one shard.
 #[derive(Debug, Default)]
 pub struct Pendings {
     index: Index,
-    entries: Vec<Option<Pending>>,
+    entries: Pages<Entry>,
     free: Vec<u32>,
-    /// Deadline and number of those that expire.
-    due: BTreeSet<(u64, u32)>,
+    /// By the number of the span: those that expire.
+    due: BTreeMap<u64, Span>,
 }
 
 impl Pendings {
@@ -65,72 +95,132 @@ impl Pendings {
         self.len() == 0
     }
 
+    /// Asks for the line of the index that [`Pendings::find`] will read.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
     /// The number of a pending transfer.
+    #[inline]
     pub fn find(&self, hash: u64, id: u128) -> Option<u32> {
-        self.index.find(hash, |number| self.entries[number as usize].is_some_and(|pending| pending.id == id))
+        self.index.find(hash, |number| self.entries[number].pending.id == id)
     }
 
     /// The pending transfer with this number.
+    #[inline]
     pub fn get(&self, number: u32) -> &Pending {
-        self.entries[number as usize]
-            .as_ref()
-            .expect("a pending transfer's number is used while it is pending")
+        &self.entries[number].pending
+    }
+
+    /// What was noted last of a pending transfer.
+    pub fn mark(&self, number: u32) -> u32 {
+        self.entries[number].mark
+    }
+
+    /// Notes something of a pending transfer.
+    pub fn set_mark(&mut self, number: u32, mark: u32) {
+        self.entries[number].mark = mark;
     }
 
     /// Adds a pending transfer.
     pub fn insert(&mut self, hash: u64, pending: Pending) -> u32 {
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            u32::try_from(self.entries.len() - 1).expect("the limits keep pending transfers below 2^32")
-        });
-        self.entries[number as usize] = Some(pending);
+        let entry = Entry { pending, previous: NONE, next: NONE, mark: NONE };
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.entries[number] = entry;
+                number
+            }
+            None => self.entries.push(entry),
+        };
         self.index.insert(hash, number);
-        self.due.extend(pending.deadline.map(|deadline| (deadline, number)));
+        if let Some(deadline) = pending.deadline {
+            self.link(number, deadline >> SPAN);
+        }
         number
     }
 
     /// Removes a pending transfer: it was posted or voided, or has expired.
     pub fn remove(&mut self, hash: u64, number: u32) -> Pending {
-        let pending = self.entries[number as usize].take().expect("a pending transfer is removed once");
+        let pending = self.entries[number].pending;
+        assert_ne!(pending.id, 0, "a pending transfer is removed once");
         self.index.remove(hash, number);
-        self.free.push(number);
         if let Some(deadline) = pending.deadline {
-            self.due.remove(&(deadline, number));
+            self.unlink(number, deadline >> SPAN);
         }
+        self.entries[number].pending.id = 0;
+        self.free.push(number);
         pending
+    }
+
+    fn link(&mut self, number: u32, span: u64) {
+        let span = self.due.entry(span).or_insert(Span { first: NONE, count: 0 });
+        let next = std::mem::replace(&mut span.first, number);
+        span.count += 1;
+        self.entries[number].next = next;
+        if next != NONE {
+            self.entries[next].previous = number;
+        }
+    }
+
+    fn unlink(&mut self, number: u32, at: u64) {
+        let Entry { previous, next, .. } = self.entries[number];
+        if next != NONE {
+            self.entries[next].previous = previous;
+        }
+        if previous != NONE {
+            self.entries[previous].next = next;
+        }
+        let span = self.due.get_mut(&at).expect("what has a deadline is in its span");
+        span.count -= 1;
+        if span.first == number {
+            span.first = next;
+        }
+        if span.count == 0 {
+            self.due.remove(&at);
+        }
+    }
+
+    /// Those of one span.
+    fn of_span(&self, span: Span) -> impl Iterator<Item = u32> {
+        let entry = move |number: u32| (number != NONE).then_some(number);
+        std::iter::successors(entry(span.first), move |number| entry(self.entries[*number].next))
+    }
+
+    fn numbers_due(&self, through: u64) -> impl Iterator<Item = u32> {
+        let spans = self.due.range(..=through >> SPAN).flat_map(|(_, span)| self.of_span(*span));
+        spans.filter(move |number| self.get(*number).deadline.is_some_and(|deadline| deadline <= through))
     }
 
     /// Those that expire up to this moment.
     pub fn due(&self, through: u64) -> impl Iterator<Item = &Pending> {
-        self.due
-            .iter()
-            .take_while(move |(deadline, _)| *deadline <= through)
-            .map(|(_, number)| self.get(*number))
+        self.numbers_due(through).map(|number| self.get(number))
     }
 
-    /// The first deadline, and a time through which no more than `count` are due; `u64::MAX` for never.
+    /// A moment by which the first ones expire, and a time through which no more than `count` are due; `u64::MAX` for never.
+    /// Those of one span expire together, should they be more.
     pub fn due_bounds(&self, count: usize) -> (u64, u64) {
-        let first = self.due.first().map_or(u64::MAX, |(deadline, _)| *deadline);
-        let through = if self.due.len() > count {
-            self.due.iter().nth(count).map_or(u64::MAX, |(deadline, _)| deadline - 1)
-        } else {
-            u64::MAX
-        };
-        // Should so many have the very same deadline, they expire together.
-        (first, through.max(first))
+        let end = |span: &u64| ((span + 1) << SPAN) - 1;
+        let Some((first, _)) = self.due.first_key_value() else { return (u64::MAX, u64::MAX) };
+        let mut sum = 0;
+        let full = self.due.iter().find(|(_, span)| {
+            sum += span.count as usize;
+            sum > count
+        });
+        let through = full.map_or(u64::MAX, |(span, _)| (*span << SPAN) - 1);
+        (end(first), through.max(end(first)))
     }
 
-    /// Removes one that expires up to this moment, if there is one left.
-    pub fn expire(&mut self, placement: &Placement, through: u64) -> Option<Pending> {
-        let (deadline, number) = *self.due.first()?;
-        (deadline <= through).then(|| {
-            let hash = placement.hash(self.get(number).id);
-            self.remove(hash, number)
-        })
+    /// Removes those that expire up to this moment.
+    pub fn expire(&mut self, placement: &Placement, through: u64, mut expired: impl FnMut(Pending)) {
+        let numbers: Vec<u32> = self.numbers_due(through).collect();
+        for number in numbers {
+            expired(self.remove(placement.hash(self.get(number).id), number));
+        }
     }
 
     /// Every pending transfer.
     pub fn iter(&self) -> impl Iterator<Item = &Pending> {
-        self.entries.iter().flatten()
+        self.entries.iter().map(|entry| &entry.pending).filter(|pending| pending.id != 0)
     }
 }

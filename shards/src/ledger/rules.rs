@@ -4,6 +4,7 @@
 //! order is the documented one of TigerBeetle's data model, with our own codes put in.
 
 use super::pendings::Pending;
+use super::terms::{Limited, Terms};
 use auriga_wire::record::{Account, AccountFlags, Transfer, TransferFlags};
 use auriga_wire::{AccountCode, TransferCode};
 
@@ -20,6 +21,9 @@ pub const TRANSFER_ORDER: &[TransferCode] = &[
     TransferCode::FlagNotSupportedYet,
     TransferCode::IdMustNotBeZero,
     TransferCode::IdMustNotBeIntMax,
+    TransferCode::IdExpired,
+    TransferCode::IdInTheFuture,
+    TransferCode::LimitReached,
     TransferCode::ExistsWithDifferentFlags,
     TransferCode::ExistsWithDifferentPendingId,
     TransferCode::ExistsWithDifferentTimeout,
@@ -51,6 +55,7 @@ pub const TRANSFER_ORDER: &[TransferCode] = &[
     TransferCode::CreditAccountNotFound,
     TransferCode::AccountsMustHaveTheSameLedger,
     TransferCode::TransferMustHaveTheSameLedgerAsAccounts,
+    TransferCode::PendingIdExpired,
     TransferCode::PendingTransferNotFound,
     TransferCode::PendingTransferNotPending,
     TransferCode::PendingTransferAlreadyPosted,
@@ -84,6 +89,7 @@ pub const ACCOUNT_ORDER: &[AccountCode] = &[
     AccountCode::FlagNotSupportedYet,
     AccountCode::IdMustNotBeZero,
     AccountCode::IdMustNotBeIntMax,
+    AccountCode::LimitReached,
     AccountCode::ExistsWithDifferentFlags,
     AccountCode::ExistsWithDifferentUserData128,
     AccountCode::ExistsWithDifferentUserData64,
@@ -149,8 +155,8 @@ impl Rank {
     }
 }
 
-/// A refusal of an account that needs no state.
-pub fn refuse_account(account: &Account) -> Option<AccountCode> {
+/// A refusal of an account that needs no look at the ledger.
+pub fn refuse_account(account: &Account, terms: &Terms) -> Option<AccountCode> {
     use AccountCode as C;
     let checks = [
         (account.timestamp != 0, C::TimestampMustBeZero),
@@ -159,6 +165,7 @@ pub fn refuse_account(account: &Account) -> Option<AccountCode> {
         (account.flags & !AccountFlags::SUPPORTED != 0, C::FlagNotSupportedYet),
         (account.id == 0, C::IdMustNotBeZero),
         (account.id == u128::MAX, C::IdMustNotBeIntMax),
+        (terms.limited.is(Limited::ACCOUNTS), C::LimitReached),
         (account.flags & AccountFlags::LIMITS == AccountFlags::LIMITS, C::FlagsAreMutuallyExclusive),
         (account.debits_pending != 0, C::DebitsPendingMustBeZero),
         (account.debits_posted != 0, C::DebitsPostedMustBeZero),
@@ -170,9 +177,9 @@ pub fn refuse_account(account: &Account) -> Option<AccountCode> {
     checks.into_iter().find_map(|(fails, code)| fails.then_some(code))
 }
 
-/// A refusal of a transfer that needs no state.
+/// A refusal of a transfer that needs no look at the ledger.
 #[inline]
-pub fn refuse_transfer(t: &Transfer) -> Option<TransferCode> {
+pub fn refuse_transfer(t: &Transfer, terms: &Terms) -> Option<TransferCode> {
     let is_end = |id: u128| id.wrapping_add(1) <= 1;
     let plain = t.timestamp == 0
         && t.flags & !(TransferFlags::LINKED | TransferFlags::BALANCING) == 0
@@ -183,11 +190,14 @@ pub fn refuse_transfer(t: &Transfer) -> Option<TransferCode> {
         && t.pending_id == 0
         && t.timeout == 0
         && t.ledger != 0
-        && t.code != 0;
-    if plain { None } else { first_static_fault(t) }
+        && t.code != 0
+        && !terms.is_forgotten(t.id)
+        && !terms.is_ahead(t.id)
+        && !terms.is_limited(t);
+    if plain { None } else { first_static_fault(t, terms) }
 }
 
-fn first_static_fault(t: &Transfer) -> Option<TransferCode> {
+fn first_static_fault(t: &Transfer, terms: &Terms) -> Option<TransferCode> {
     use TransferCode as C;
     type F = TransferFlags;
     let resolves = t.flags & F::RESOLVING != 0;
@@ -198,6 +208,9 @@ fn first_static_fault(t: &Transfer) -> Option<TransferCode> {
         (t.flags & !F::SUPPORTED != 0, C::FlagNotSupportedYet),
         (t.id == 0, C::IdMustNotBeZero),
         (t.id == u128::MAX, C::IdMustNotBeIntMax),
+        (terms.is_forgotten(t.id), C::IdExpired),
+        (terms.is_ahead(t.id), C::IdInTheFuture),
+        (terms.is_limited(t), C::LimitReached),
         (
             t.flags & F::RESOLVING == F::RESOLVING
                 || resolves && t.flags & (F::PENDING | F::BALANCING | F::CLOSING) != 0,

@@ -2,15 +2,16 @@
 
 use super::{Damage, IdMode, Identity, expect};
 use crate::chunk::{Item, Kind};
+use crate::ledger::terms::{Limited, Terms};
 use crate::limits::{BLOCK_UNITS_MAX, EPOCH_BLOCKS_MAX, EPOCH_UNITS_MAX, SECTOR_SIZE, STREAMS, UNIT_SIZE};
 use crate::place::StreamId;
 use bytemuck::{Pod, Zeroable};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"AUCT");
 /// The version of the cut format.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// The version of the ledger's rules that this binary holds.
-pub const RULES: u16 = 2;
+pub const RULES: u16 = 3;
 
 /// A block as its cut names it: 32 bytes.
 #[repr(C)]
@@ -60,9 +61,11 @@ struct CutHeader {
     committed_through: u64,
     horizon: u64,
     expire_through: u64,
+    ids_through: u64,
     blocks: u32,
     id_mode: u8,
-    reserved: [u8; 155],
+    limited: u8,
+    reserved: [u8; 146],
 }
 
 const HEADER_SIZE: usize = 256;
@@ -83,8 +86,12 @@ pub struct Cut {
     pub previous: u128,
     /// Every epoch up to this one was durable when the cut was written.
     pub committed_through: u64,
-    /// Ids older than this time are forgotten; 0 in this version.
+    /// Ids older than this time are forgotten, nanoseconds; 0 if none is ever. Never less than the cut before says.
     pub horizon: u64,
+    /// Ids later than this time are in the future, nanoseconds; `u64::MAX` if ids have no time.
+    pub ids_through: u64,
+    /// Kinds of creations that the epoch refuses because of a limit.
+    pub limited: Limited,
     /// Pending transfers with a deadline up to this time expire at the end of the epoch, nanoseconds. Never less than the cut
     /// before says, and not more than the epoch's time.
     pub expire_through: u64,
@@ -153,8 +160,10 @@ impl Cut {
             horizon: self.horizon,
             expire_through: self.expire_through,
             blocks: self.blocks.len() as u32,
+            ids_through: self.ids_through,
             id_mode: identity.id_mode as u8,
-            reserved: [0; 155],
+            limited: self.limited.0,
+            reserved: [0; 146],
         };
         let entries: &[u8] = bytemuck::cast_slice(&self.blocks);
         sector.0.fill(0);
@@ -212,9 +221,12 @@ impl Cut {
             previous: header.previous,
             committed_through: header.committed_through,
             horizon: header.horizon,
+            ids_through: header.ids_through,
+            limited: Limited(header.limited),
             expire_through: header.expire_through,
             blocks,
         };
+        expect("limits of the cut", header.limited & !Limited::KNOWN, 0)?;
         cut.check_blocks()?;
         Ok((cut, header.checksum))
     }
@@ -239,6 +251,11 @@ impl Cut {
             )));
         }
         Ok(())
+    }
+
+    /// What it says of ids and limits.
+    pub fn terms(&self) -> Terms {
+        Terms::new(self.horizon, self.ids_through, self.limited)
     }
 
     /// Units of all blocks.

@@ -134,6 +134,7 @@ impl Recovery {
         self.end.checksum = checksum;
         self.end.time_end = cut.time + cut.units() as u64 + 1;
         self.end.expired_through = cut.expire_through;
+        self.end.horizon = cut.horizon;
         Some(cut)
     }
 
@@ -163,6 +164,12 @@ impl Recovery {
             return Err(Damage(format!(
                 "the cut of epoch {epoch} expires through {}, expected {} to {}",
                 cut.expire_through, self.end.expired_through, cut.time
+            )));
+        }
+        if cut.horizon < self.end.horizon {
+            return Err(Damage(format!(
+                "the cut of epoch {epoch} has the horizon {}, expected {} or later",
+                cut.horizon, self.end.horizon
             )));
         }
         Ok(())

@@ -78,6 +78,7 @@ codes! {
         ExistsWithDifferentCode = 20, "exists_with_different_code", "an event with this id exists with different code";
         Exists = 21, "exists", "the same event exists already";
         FlagNotSupportedYet = 1000, "flag_not_supported_yet", "flag not supported yet";
+        LimitReached = 1003, "limit_reached", "a limit of the ledger is reached; the event left no trace";
     }
 }
 
@@ -144,6 +145,10 @@ codes! {
         ExistsWithDifferentLedger = 67, "exists_with_different_ledger", "an event with this id exists with different ledger";
         IdAlreadyFailed = 68, "id_already_failed", "a transfer with this id was refused before; use a new id";
         FlagNotSupportedYet = 1000, "flag_not_supported_yet", "flag not supported yet";
+        IdExpired = 1001, "id_expired", "the id is too old to know whether it was used; look the transfer up";
+        IdInTheFuture = 1002, "id_in_the_future", "the id's time is ahead of the ledger's; the id is not used up";
+        LimitReached = 1003, "limit_reached", "a limit of the ledger is reached; the id is not used up";
+        PendingIdExpired = 1004, "pending_id_expired", "the transfer to post or void is not pending, and too old to know more";
     }
 }
 

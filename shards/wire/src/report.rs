@@ -31,6 +31,12 @@ pub struct Status {
     pub ids: u64,
     /// Bound on remembered ids.
     pub ids_max: u64,
+    /// How long time-ordered ids are remembered, nanoseconds.
+    pub window_ns: u64,
+    /// Pending transfers, all incarnations.
+    pub pendings: u64,
+    /// Bound on them.
+    pub pendings_max: u64,
     /// Transfers created.
     pub transfers_created: u64,
     /// Transfers refused.
@@ -41,6 +47,10 @@ pub struct Status {
     pub log_bytes: u64,
     /// Bound on them.
     pub log_bytes_max: u64,
+    /// Questions about the past see every epoch up to this one; none if no history is kept.
+    pub history_epoch: Option<u64>,
+    /// The time of the last event of that epoch, nanoseconds.
+    pub history_time_ns: u64,
     /// Epochs flushed.
     pub flushes: u64,
     /// Open connections.

@@ -133,7 +133,7 @@ impl Builder {
             let change = Change { release: expired.amount, ..Change::default() };
             self.histories.change(&expired, change, None);
         }
-        self.taken = Progress { epoch: epoch.number, time: last };
+        self.taken = Progress { epoch: epoch.number, time: last, checksum: epoch.checksum };
         Ok(())
     }
 

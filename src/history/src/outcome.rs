@@ -5,6 +5,8 @@
 pub struct Epoch<'a> {
     /// Its number.
     pub number: u64,
+    /// Checksum of its cut.
+    pub checksum: u128,
     /// The timestamp of its unit 0, nanoseconds.
     pub time: u64,
     /// At its end pending transfers with a deadline up to this time expired, nanoseconds. Never less than the epoch

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// The version of the layout of keys and values.
 pub const FORMAT_VERSION: u32 = 1;
+/// Bytes of what is at [`PROGRESS`].
+const POSITION_SIZE: usize = 52;
 /// Bytes of the longest key: a kind, an id and a timestamp.
 const KEY_SIZE_MAX: usize = 1 + 16 + 8;
 /// The first bytes of keys of `state`.
@@ -69,6 +71,8 @@ pub struct Progress {
     pub epoch: u64,
     /// Timestamp of the last unit of that epoch, nanoseconds.
     pub time: u64,
+    /// Checksum of that epoch's cut: whether this is the history of a log.
+    pub checksum: u128,
 }
 
 /// What the store remembers of the newest committed epoch.
@@ -203,7 +207,8 @@ impl Store {
         let Some(bytes) = self.get(snapshot, &self.state, &[PROGRESS])? else { return Ok(None) };
         let [epoch, time, expired_through] =
             [12, 20, 28].map(|at| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes")));
-        Ok(Some(Position { progress: Progress { epoch, time }, expired_through }))
+        let checksum = u128::from_le_bytes(bytes[36..52].try_into().expect("16 bytes"));
+        Ok(Some(Position { progress: Progress { epoch, time, checksum }, expired_through }))
     }
 
     pub(crate) fn error(&self, action: &'static str, source: fjall::Error) -> Error {
@@ -221,9 +226,9 @@ impl Store {
 
 /// What is at [`PROGRESS`].
 pub(crate) fn encode_position(cluster: u64, position: Position) -> Vec<u8> {
-    let Position { progress: Progress { epoch, time }, expired_through } = position;
+    let Position { progress: Progress { epoch, time, checksum }, expired_through } = position;
     let numbers = [cluster, epoch, time, expired_through].map(u64::to_le_bytes);
-    [&FORMAT_VERSION.to_le_bytes()[..], numbers.as_flattened()].concat()
+    [&FORMAT_VERSION.to_le_bytes()[..], numbers.as_flattened(), &checksum.to_le_bytes()].concat()
 }
 
 fn keyspace_options() -> KeyspaceCreateOptions {
@@ -244,12 +249,12 @@ fn check_owner(options: &Options, state: &Keyspace) -> Result<(), Error> {
     };
     let version = found.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
     match version {
-        Some(FORMAT_VERSION) if found.len() == 36 => {}
+        Some(FORMAT_VERSION) if found.len() == POSITION_SIZE => {}
         Some(found) if found != FORMAT_VERSION => {
             return Err(Error::OtherVersion { directory, found, expected: FORMAT_VERSION });
         }
         _ => {
-            let what = format!("found progress of {} bytes, expected 36", found.len());
+            let what = format!("found progress of {} bytes, expected {POSITION_SIZE}", found.len());
             return Err(Error::Damaged { directory, what });
         }
     }

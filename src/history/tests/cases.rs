@@ -50,7 +50,7 @@ fn block(command: Command, body: &[u8]) -> Vec<u8> {
 
 fn add(builder: &mut Builder, number: u64, time: u64, expire_through: u64, bytes: &[u8]) {
     let blocks = [BlockOutcome { base: 0, bytes, refused: &[], amounts: &[] }];
-    let epoch = Epoch { number, time, expire_through, blocks: &blocks };
+    let epoch = Epoch { number, checksum: 0, time, expire_through, blocks: &blocks };
     builder.add(&epoch).expect("it can be added");
 }
 
@@ -169,7 +169,7 @@ fn a_builder_that_failed_does_nothing_more() {
     let flags = TransferFlags::POST_PENDING_TRANSFER;
     let bytes = transfers(&[transfer(1), Transfer { flags, pending_id: 7, ..transfer(2) }]);
     let blocks = [BlockOutcome { base: 0, bytes: &bytes, refused: &[], amounts: &[] }];
-    let epoch = Epoch { number: 2, time: START + SECOND, expire_through: 0, blocks: &blocks };
+    let epoch = Epoch { number: 2, checksum: 0, time: START + SECOND, expire_through: 0, blocks: &blocks };
     assert!(matches!(builder.add(&epoch), Err(Error::Damaged { .. })), "nothing to post");
     assert!(matches!(builder.commit(), Err(Error::Failed { .. })));
     assert_eq!(builder.progress().epoch, 0);

@@ -1,6 +1,6 @@
 //! What the reference model says to a written log.
 
-use super::logged::{Logged, LoggedEpoch, Placed};
+use super::logged::{Logged, LoggedEpoch, Placed, terms_of};
 use crate::model::{self, Model};
 use crate::random_log::Events;
 use auriga_shards::ledger::ids::Status;
@@ -61,12 +61,14 @@ impl Expected {
         let mut model = Model::default();
         let (mut epochs, mut positions) = (Vec::new(), BTreeMap::new());
         for epoch in &logged.epochs {
+            model.terms = terms_of(&epoch.cut);
             let codes =
                 epoch.requests.iter().map(|request| execute(&mut model, epoch, request, &mut positions));
             let codes = codes.collect();
             model.expire(epoch.cut.expire_through);
             assert_eq!(positions.len(), model.ids().len(), "an id is consumed once");
-            let ids = positions.iter().map(|(id, position)| Id {
+            let remembered = positions.iter().filter(|(id, _)| !model.terms.is_forgotten(**id));
+            let ids = remembered.map(|(id, position)| Id {
                 id: *id,
                 position: *position,
                 status: status(&model, *id),

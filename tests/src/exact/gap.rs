@@ -73,6 +73,11 @@ fn check_answers(
             for ((transfer, index), code) in transfers.iter().zip(request.indexes()).zip(codes) {
                 let found = transfer_code(run, shard, transfer, index);
                 run.compare(epoch, format_args!("event {index}, {transfer:?}"), &Ok(*code), &found)?;
+                if code.is_none() && transfer.flags & TransferFlags::BALANCING != 0 {
+                    let moved = run.expected.model.transfer(transfer.id).map(|done| (index, done.amount));
+                    let told = run.executions[shard.index()].outcomes.amounts(index, 1).next();
+                    run.compare(epoch, format_args!("told amount of {transfer:?}"), &moved, &told)?;
+                }
                 count(&mut run.tally.transfer_codes, *code);
             }
         }

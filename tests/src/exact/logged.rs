@@ -1,7 +1,9 @@
 //! A random log as the bytes that a server would have written: sealed blocks, and the cuts that close the epochs.
 
+use crate::model::Terms;
 use crate::random_log::{Events, RandomLog, Request, TIME_START};
 use auriga_shards::execute::epoch::OwnBlock;
+use auriga_shards::ledger::terms::Limited;
 use auriga_shards::log::block::{Block, Place};
 use auriga_shards::log::cut::{BlockEntry, Cut, CutSector};
 use auriga_shards::log::{IdMode, Identity};
@@ -56,14 +58,15 @@ impl Logged {
         let mut logged = Self::default();
         for epoch in &log.epochs {
             if rng.u8(..8) == 0 {
-                logged.append(&[], 0, u64::MAX);
+                let terms = logged.epochs.last().map_or_else(Terms::default, |last| terms_of(&last.cut));
+                logged.append(&[], 0, u64::MAX, terms);
             }
-            logged.append(&epoch.requests, epoch.pause, epoch.expire_back);
+            logged.append(&epoch.requests, epoch.pause, epoch.expire_back, epoch.terms);
         }
         logged
     }
 
-    fn append(&mut self, requests: &[Request], pause: u64, expire_back: u64) {
+    fn append(&mut self, requests: &[Request], pause: u64, expire_back: u64, terms: Terms) {
         let epoch = self.epochs.len() as u64 + 1;
         let (mut entries, mut placed, mut base) = (Vec::new(), Vec::new(), 0);
         for requests in requests.chunk_by(|a, b| a.stream == b.stream) {
@@ -86,7 +89,9 @@ impl Logged {
             incarnation: INCARNATION,
             previous: self.previous,
             committed_through: epoch - 1,
-            horizon: 0,
+            horizon: terms.horizon,
+            ids_through: terms.ids_through,
+            limited: limited(&terms),
             expire_through: expired_through.max(time.saturating_sub(expire_back)),
             blocks: entries,
         };
@@ -137,6 +142,26 @@ impl Logged {
         let start = usize::try_from(at - offset).ok()?;
         Some(bytemuck::pod_read_unaligned(bytes.get(start..start + RECORD_SIZE)?))
     }
+}
+
+/// What a cut says of ids and limits.
+pub(crate) fn terms_of(cut: &Cut) -> Terms {
+    Terms {
+        horizon: cut.horizon,
+        ids_through: cut.ids_through,
+        accounts_limited: cut.limited.is(Limited::ACCOUNTS),
+        ids_limited: cut.limited.is(Limited::IDS),
+        pendings_limited: cut.limited.is(Limited::PENDINGS),
+    }
+}
+
+fn limited(terms: &Terms) -> Limited {
+    let bit = |is: bool, bit: u8| if is { bit } else { 0 };
+    Limited(
+        bit(terms.accounts_limited, Limited::ACCOUNTS)
+            | bit(terms.ids_limited, Limited::IDS)
+            | bit(terms.pendings_limited, Limited::PENDINGS),
+    )
 }
 
 fn place(epoch: u64, stream: u16, offset: u64) -> Place {

@@ -34,6 +34,7 @@ pub(crate) fn after(machine: &mut Machine<'_>) -> Result<(), String> {
     read(world)?;
     let sent = world.clients.disconnect(&mut world.rng);
     world.tally.unknown += sent.iter().filter(|s| s.answer.is_none() && s.ask.is_creation()).count() as u64;
+    check_limits(world)?;
     check_order(&world.truth, &sent)?;
     for sent in &sent {
         let Some(answer) = &sent.answer else { continue };
@@ -61,7 +62,8 @@ pub(crate) fn state(machine: &Machine<'_>) -> Result<(), String> {
         compare(format_args!("accounts of shard {number}"), &model.copied().collect(), &accounts)?;
         let mut ids: Vec<_> = ledger.ids.iter().collect();
         ids.sort_unstable();
-        let model = truth.ids.iter().filter(|(id, _)| is_own(**id));
+        let remembered = |id: u128| !truth.model.terms.is_forgotten(id);
+        let model = truth.ids.iter().filter(|(id, _)| is_own(**id) && remembered(**id));
         let model = model.map(|(id, position)| (*id, *position, status(&truth.model, *id))).collect();
         compare(format_args!("ids of shard {number}"), &model, &ids)?;
         digest = digest.wrapping_add(ledger.digest());
@@ -70,6 +72,21 @@ pub(crate) fn state(machine: &Machine<'_>) -> Result<(), String> {
     let whole = truth.epochs.last().map(|epoch| epoch.digest);
     if let ([shard], Some(whole)) = (&machine.shards[..], whole) {
         compare("the digest of the whole", &whole, &shard.digest())?;
+    }
+    Ok(())
+}
+
+/// Nothing that is limited grows beyond its bound.
+fn check_limits(world: &World) -> Result<(), String> {
+    let World { truth, limits, epochs_given, .. } = world;
+    for (number, pair) in truth.epochs.windows(2).enumerate().skip(*epochs_given) {
+        let counts = |epoch: &super::truth::Epoch| [epoch.accounts, epoch.ids, epoch.pendings];
+        let bounds = [limits.accounts_max, limits.ids_max, limits.pendings_max];
+        for ((before, after), max) in counts(&pair[0]).into_iter().zip(counts(&pair[1])).zip(bounds) {
+            if after > max && after > before {
+                return Err(format!("epoch {} makes {after} of what at most {max} may be", number + 2));
+            }
+        }
     }
     Ok(())
 }
@@ -118,9 +135,8 @@ fn check_answer(world: &mut World, sent: &Sent, answer: &Answer, was_full: bool)
     tally.requests += 1;
     tally.events += (logged.body.len() / size_of::<Account>()) as u64;
     let found: Vec<EventResult> = bytemuck::pod_collect_to_vec(&answer.body);
-    let plain = |(index, code): &(u32, u32)| EventResult::refused(*index, *code);
-    let expected: Vec<EventResult> = logged.refusals.iter().map(plain).collect();
-    compare(format_args!("refusals of request {} at {:?}", sent.number, logged.position), &expected, &found)?;
+    let what = format_args!("results of request {} at {:?}", sent.number, logged.position);
+    compare(what, &logged.results, &found)?;
     compare(format_args!("timestamp of request {}", sent.number), &logged.timestamp, &answer.timestamp)
 }
 
@@ -182,11 +198,16 @@ fn check_status(truth: &Truth, body: &[u8]) -> Result<u64, String> {
     let expected = match status.epoch.checked_sub(1) {
         None => (0, 0, 0, Some(whole_digest(0, (0, 0)))),
         Some(index) => match truth.epochs.get(index as usize) {
-            Some(epoch) => (epoch.time, epoch.accounts, epoch.ids, Some(epoch.digest)),
+            Some(epoch) => {
+                if status.ids < epoch.ids || epoch.terms.horizon == 0 && status.ids > epoch.ids {
+                    return Err(format!("a status with {} ids, expected {}", status.ids, epoch.ids));
+                }
+                (epoch.time, epoch.accounts, epoch.pendings, Some(epoch.digest))
+            }
             None => return Err(format!("a status of epoch {}, which is not in the log", status.epoch)),
         },
     };
-    let found = (status.time_ns, status.accounts, status.ids, status.digest);
+    let found = (status.time_ns, status.accounts, status.pendings, status.digest);
     compare(format_args!("status of epoch {}", status.epoch), &expected, &found)?;
     Ok(status.epoch)
 }

@@ -1,5 +1,6 @@
 //! A disk that keeps what was reported written, and of the rest what chance decides.
 
+use auriga_shards::ledger::terms::Limited;
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
 use auriga_shards::log::block::{Block, Place};
 use auriga_shards::log::cut::{BlockEntry, Cut, CutSector};
@@ -9,7 +10,7 @@ use auriga_wire::{Account, RequestFrame};
 use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub(crate) const IDENTITY: Identity = Identity { cluster: 7, id_mode: IdMode::Any };
+const CLUSTER: u64 = 7;
 /// What a torn write consists of: a drive's sectors, or less.
 const PARTS: [usize; 2] = [64, 512];
 /// The smallest of them.
@@ -36,8 +37,9 @@ impl Fate {
 }
 
 /// Sectors by file and offset; what is not there is zero.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Disk {
+    pub(crate) identity: Identity,
     sectors: HashMap<(File, u64), Box<[u8; SECTOR_SIZE]>>,
     /// Sectors of the committed log: never to be written again.
     committed: BTreeSet<(File, u64)>,
@@ -48,9 +50,20 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// A disk that was just formatted.
+    pub(crate) fn new(id_mode: IdMode) -> Self {
+        Self {
+            identity: Identity { cluster: CLUSTER, id_mode },
+            sectors: HashMap::new(),
+            committed: BTreeSet::new(),
+            cuts_through: 0,
+            streams_through: BTreeMap::new(),
+        }
+    }
+
     /// A disk with a log whose next cuts and blocks pass the end of their segments.
-    pub(crate) fn old(rng: &mut Rng) -> Self {
-        let mut disk = Self::default();
+    pub(crate) fn old(id_mode: IdMode, rng: &mut Rng) -> Self {
+        let mut disk = Self::new(id_mode);
         let epochs = CUT_SEGMENT_SLOTS - rng.u64(0..20);
         let mut cut = Cut {
             epoch: 1,
@@ -59,6 +72,8 @@ impl Disk {
             previous: 0,
             committed_through: 0,
             horizon: 0,
+            ids_through: if id_mode == IdMode::Time { OLD_TIME } else { u64::MAX },
+            limited: Limited::default(),
             expire_through: 0,
             blocks: Vec::new(),
         };
@@ -67,7 +82,7 @@ impl Disk {
             if cut.epoch == 2 {
                 cut.blocks = disk.old_blocks(rng);
             }
-            let previous = cut.encode(&IDENTITY, &mut sector);
+            let previous = cut.encode(&disk.identity, &mut sector);
             let (file, at) = cut_place(cut.epoch);
             disk.put(file, at, &sector.0, |_| true);
             let time = cut.time + cut.units() as u64 + 1;
@@ -90,7 +105,7 @@ impl Disk {
             frame.records_mut().copy_from_slice(&[Account { id, ledger: 1, code: 1, ..Account::default() }]);
             frame.seal(u64::MAX - u64::from(stream), 0);
             block.push(frame.bytes());
-            let place = Place { cluster: IDENTITY.cluster, incarnation: 1, epoch: 2, stream, offset };
+            let place = Place { cluster: CLUSTER, incarnation: 1, epoch: 2, stream, offset };
             entries.push(block.seal(&place));
             let (file, at) = stream_place(stream, offset);
             self.put(file, at, block.bytes(), |_| true);

@@ -3,7 +3,7 @@
 use super::check;
 use super::choice::{MOOD_STEPS_MAX, Mood, Step};
 use super::clients::Clients;
-use super::disk::{Fate, IDENTITY};
+use super::disk::Fate;
 use super::keeper::{Keeper, News};
 use super::operations::{Operation, Work};
 use super::{Mismatch, World};
@@ -75,10 +75,11 @@ impl<'w> Machine<'w> {
         let config = |shard| Config {
             shard,
             placement,
-            identity: IDENTITY,
+            identity: world.disk.identity,
             limits: world.limits,
             cpu: 0,
             accept_clock: away,
+            history: false,
         };
         let shards: Vec<_> = placement.all().map(|s| Shard::new(config(s), Box::new(|_| {}))).collect();
         let pairs = || placement.all().flat_map(|from| placement.all().map(move |to| (from, to)));

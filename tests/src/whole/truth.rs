@@ -1,8 +1,9 @@
 //! What the log on the disk says: read back without the engine's recovery, and executed on the reference model.
 
-use super::disk::{Disk, IDENTITY};
+use super::disk::Disk;
 use crate::exact::expected::execute_transfers;
-use crate::model::{Model, Status};
+use crate::exact::logged::terms_of;
+use crate::model::{Model, Status, Terms};
 use auriga_shards::execute::Execution;
 use auriga_shards::execute::epoch::OwnBlock;
 use auriga_shards::limits::{SECTOR_SIZE, UNIT_SIZE};
@@ -12,7 +13,8 @@ use auriga_shards::log::segment::{cut_place, stream_place};
 use auriga_shards::pacer::LogEnd;
 use auriga_shards::place::{Placement, Position, ShardId};
 use auriga_shards::shard::whole_digest;
-use auriga_wire::{Account, Command, Header, Transfer};
+use auriga_wire::record::TransferFlags;
+use auriga_wire::{Account, Command, EventResult, Header, Transfer};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An epoch of the log and what it leads to.
@@ -22,7 +24,10 @@ pub(crate) struct Epoch {
     pub(crate) units: u64,
     pub(crate) incarnation: u64,
     pub(crate) accounts: u64,
+    /// Remembered ids.
     pub(crate) ids: u64,
+    pub(crate) pendings: u64,
+    pub(crate) terms: Terms,
     pub(crate) digest: u128,
 }
 
@@ -32,8 +37,8 @@ pub(crate) struct Logged {
     pub(crate) position: Position,
     pub(crate) timestamp: u64,
     pub(crate) body: Vec<u8>,
-    /// Index and code.
-    pub(crate) refusals: Vec<(u32, u32)>,
+    /// Of the events that were not created as they were sent.
+    pub(crate) results: Vec<EventResult>,
 }
 
 /// The log and the states that it leads to.
@@ -83,7 +88,7 @@ impl Truth {
             let (file, offset) = cut_place(epoch);
             disk.read(file, offset, &mut sector);
             self.tail = sector.iter().any(|byte| *byte != 0);
-            let Ok((cut, checksum)) = Cut::decode(&IDENTITY, &sector) else { break };
+            let Ok((cut, checksum)) = Cut::decode(&disk.identity, &sector) else { break };
             self.end.incarnation = self.end.incarnation.max(cut.incarnation);
             let Some(blocks) = open_blocks(&cut, disk) else { break };
             self.check_cut(&cut)?;
@@ -98,6 +103,7 @@ impl Truth {
             self.end.checksum = checksum;
             self.end.time_end = cut.time + cut.units() as u64 + 1;
             self.end.expired_through = cut.expire_through;
+            self.end.horizon = cut.horizon;
         }
         for epoch in self.end.epoch + 2..=disk.cuts_through.min(self.end.epoch + 8) {
             let (file, offset) = cut_place(epoch);
@@ -120,7 +126,8 @@ impl Truth {
         let proves = cut.committed_through == end.epoch;
         let expires = (end.expired_through..=cut.time).contains(&cut.expire_through);
         let opens = cut.incarnation == last || cut.incarnation > last && cut.blocks.is_empty();
-        if chained && proves && opens && expires && cut.time >= end.time_end {
+        let forgets = (end.horizon..=cut.time).contains(&cut.horizon) && cut.horizon < cut.ids_through;
+        if chained && proves && opens && expires && forgets && cut.time >= end.time_end {
             return Ok(());
         }
         Err(format!(
@@ -134,6 +141,7 @@ impl Truth {
         blocks: Vec<OwnBlock>,
         may_come: impl Fn(u64) -> bool,
     ) -> Result<(), String> {
+        self.model.terms = terms_of(cut);
         for OwnBlock { base, block } in &blocks {
             for (unit, command, body) in block.requests() {
                 let at = usize::from(unit - 1) * UNIT_SIZE;
@@ -142,19 +150,20 @@ impl Truth {
                     return Err(format!("request {} came back in epoch {}", header.request, cut.epoch));
                 }
                 let first = *base + unit;
-                let refusals = self.execute_request(cut, first, command, body);
+                let results = self.execute_request(cut, first, command, body);
                 let logged = Logged {
                     position: Position::new(cut.epoch, first),
                     timestamp: cut.time + u64::from(first),
                     body: body.to_vec(),
-                    refusals,
+                    results,
                 };
                 if let Some(twice) = self.requests.insert(header.request, logged) {
                     return Err(format!("request {} is in the log twice: {twice:?}", header.request));
                 }
             }
         }
-        let is_idle = cut.blocks.is_empty() && cut.expire_through == self.end.expired_through;
+        let before = (self.end.expired_through, self.end.horizon);
+        let is_idle = cut.blocks.is_empty() && before == (cut.expire_through, cut.horizon);
         self.expire(cut);
         if !is_idle {
             self.newest = (cut.epoch, cut.time);
@@ -166,7 +175,10 @@ impl Truth {
             units: cut.units() as u64,
             incarnation: cut.incarnation,
             accounts: self.model.accounts().len() as u64,
-            ids: self.model.ids().len() as u64,
+            ids: self.ids.keys().filter(|id| !self.model.terms.is_forgotten(**id)).count() as u64,
+            pendings: self.model.pendings().values().filter(|status| **status == Status::Pending).count()
+                as u64,
+            terms: self.model.terms,
             digest: match self.epochs.last() {
                 Some(last) if is_idle => last.digest,
                 _ => whole_digest(self.reference.ledger.digest(), self.newest),
@@ -175,21 +187,31 @@ impl Truth {
         Ok(())
     }
 
-    fn execute_request(&mut self, cut: &Cut, first: u16, command: Command, body: &[u8]) -> Vec<(u32, u32)> {
-        let mut refusals = Vec::new();
+    fn execute_request(&mut self, cut: &Cut, first: u16, command: Command, body: &[u8]) -> Vec<EventResult> {
+        let mut results = Vec::new();
         let mut touched = BTreeSet::new();
         if command == Command::CreateAccounts {
             let accounts: Vec<Account> = bytemuck::pod_collect_to_vec(body);
             let codes = self.model.create_accounts(cut.time + u64::from(first), &accounts);
             let refused = (0..).zip(codes).filter_map(|(i, code)| Some((i, code?.number())));
-            refusals.extend(refused);
+            results.extend(refused.map(|(i, code)| EventResult::refused(i, code)));
             touched.extend(accounts.iter().map(|account| account.id));
         } else {
             let transfers: Vec<Transfer> = bytemuck::pod_collect_to_vec(body);
             let known: BTreeSet<u128> = self.ids.keys().copied().collect();
             let position = Position::new(cut.epoch, first);
             let codes = execute_transfers(&mut self.model, cut.time, position, &transfers, &mut self.ids);
-            refusals.extend((0..).zip(codes).filter_map(|(i, code)| Some((i, code?.number()))));
+            for ((i, sent), code) in (0..).zip(&transfers).zip(codes) {
+                let done =
+                    self.model.transfer(sent.id).filter(|_| sent.flags & TransferFlags::BALANCING != 0);
+                match (code, done) {
+                    (Some(code), _) => results.push(EventResult::refused(i, code.number())),
+                    (None, Some(done)) if done.amount < sent.amount => {
+                        results.push(EventResult::created(i, done.amount));
+                    }
+                    _ => {}
+                }
+            }
             for transfer in transfers.iter().filter(|transfer| !known.contains(&transfer.id)) {
                 if let Some(created) = self.model.transfer(transfer.id) {
                     touched.extend([created.debit_account_id, created.credit_account_id]);
@@ -200,7 +222,7 @@ impl Truth {
         for id in touched {
             self.note_account(cut.epoch, id);
         }
-        refusals
+        results
     }
 
     /// The end of an epoch.
@@ -251,9 +273,11 @@ impl Truth {
         Some(&history[after.checked_sub(1)?].1)
     }
 
-    /// The transfer, if it was created by the end of an epoch.
+    /// The transfer, if it was created by the end of an epoch and is not forgotten then.
     pub(crate) fn transfer(&self, id: u128, epoch: u64) -> Option<&Transfer> {
-        self.transfers.get(&id).filter(|(created, _)| *created <= epoch).map(|(_, transfer)| transfer)
+        let terms = self.epochs.get(epoch.checked_sub(1)? as usize)?.terms;
+        let found = self.transfers.get(&id).filter(|_| !terms.is_forgotten(id));
+        found.filter(|(created, _)| *created <= epoch).map(|(_, transfer)| transfer)
     }
 }
 
@@ -265,7 +289,7 @@ fn open_blocks(cut: &Cut, disk: &Disk) -> Option<Vec<OwnBlock>> {
             let (file, at) = stream_place(entry.stream, entry.offset);
             disk.read(file, at, block.memory_mut());
             let place = Place {
-                cluster: IDENTITY.cluster,
+                cluster: disk.identity.cluster,
                 incarnation: cut.incarnation,
                 epoch: cut.epoch,
                 stream: entry.stream,

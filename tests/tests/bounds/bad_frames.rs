@@ -52,7 +52,7 @@ fn cases() -> Vec<Case> {
             request: 0,
             ..case("version 2", patched(lookup(), 20, &[2, 0]), FaultCode::UnknownVersion, "wire version 2")
         },
-        case("command 9", patched(lookup(), 22, &[9, 0]), FaultCode::UnknownCommand, "command 9"),
+        case("command 99", patched(lookup(), 22, &[99, 0]), FaultCode::UnknownCommand, "command 99"),
         case("a reply", patched(lookup(), 23, &[0x80]), FaultCode::UnknownCommand, "command"),
         case("too large", size(FRAME_SIZE_MAX as u32 + 16), FaultCode::BadSize, "expected 128 to"),
         case("huge", size(u32::MAX), FaultCode::BadSize, "expected 128 to"),
@@ -61,7 +61,7 @@ fn cases() -> Vec<Case> {
         case("half a record", not_whole, FaultCode::BadSize, "items of 128 bytes"),
         case("no body", empty, FaultCode::BadSize, "body of 0 bytes"),
         case("flipped bit", flipped, FaultCode::BadChecksum, "hash to"),
-        case("reserved", patched(lookup(), 100, &[1]), FaultCode::ReservedBytesSet, "56 to 127"),
+        case("reserved", patched(lookup(), 100, &[1]), FaultCode::ReservedBytesSet, "64 to 127"),
         case("status", patched(lookup(), 28, &[1]), FaultCode::ReservedBytesSet, "must be 0"),
         case("timestamp", patched(lookup(), 40, &[1]), FaultCode::ReservedBytesSet, "must be 0"),
         case("cluster 8", patched(lookup(), 48, &[8]), FaultCode::WrongCluster, "cluster 7"),

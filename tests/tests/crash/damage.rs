@@ -193,10 +193,10 @@ fn cuts_of_another_version_are_refused_by_name() {
     let good = log.bytes(last);
     let (file, offset) = (last.file.to_string(), format!("at byte {}", last.offset));
     let cases = [
-        (36, 1, "cut format 1 and rules 2"),
-        (36, 3, "cut format 3 and rules 2"),
-        (38, 1, "cut format 2 and rules 1"),
-        (38, 3, "cut format 2 and rules 3"),
+        (36, 2, "cut format 2 and rules 3"),
+        (36, 4, "cut format 4 and rules 3"),
+        (38, 2, "cut format 3 and rules 2"),
+        (38, 4, "cut format 3 and rules 4"),
     ];
     for (place, version, words) in cases {
         log.change(last, |bytes| {

@@ -86,7 +86,7 @@ impl Ledger<'_> {
 #[test]
 fn an_unproven_end_is_dropped_said_and_stays_dropped() {
     let mut random = fastrand::Rng::with_seed(seed("dropped"));
-    let scratch = Scratch::new("dropped");
+    let scratch = Scratch::new("unproven");
     let data = scratch.join("data");
     format(&data);
     let mut ledger = Ledger { data: &data, ids: IdGenerator::with_seed(random.u64(..)), batches: Vec::new() };

@@ -105,7 +105,8 @@ pub fn reseal(sector: &mut [u8]) {
     sector[..16].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// A hash of every file in a data directory but the lock, which every start writes its process into.
+/// A hash of every file in a data directory but the lock, which every start writes its process into, and history, which can be
+/// built from the others at any time.
 pub fn hashes(data: &Path) -> BTreeMap<PathBuf, u128> {
     let mut hashes = BTreeMap::new();
     let mut folders = vec![data.to_path_buf()];
@@ -113,7 +114,7 @@ pub fn hashes(data: &Path) -> BTreeMap<PathBuf, u128> {
         for entry in fs::read_dir(folder).expect("the directory is there") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
-                folders.push(path);
+                folders.extend(Some(path).filter(|path| !path.ends_with("history")));
             } else if path.file_name().is_some_and(|name| name != "lock") {
                 hashes.insert(path.clone(), xxh3_128(&fs::read(&path).expect("the file can be read")));
             }

@@ -3,7 +3,10 @@
 
 mod damage;
 mod dropped;
+mod history;
+mod idempotence;
 mod kills;
 mod log_files;
+mod serializable;
 mod shards;
 mod two_phase;

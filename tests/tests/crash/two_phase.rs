@@ -1,6 +1,6 @@
 //! Pending transfers, chains and balancing transfers through a running server, and across its death.
 
-use auriga_tests::harness::{Scratch, Start, format};
+use auriga_tests::harness::{Scratch, Start, format_any};
 use auriga_tests::load::options;
 use auriga_wire::record::TransferFlags;
 use auriga_wire::{Account, Client, Transfer, TransferCode};
@@ -39,7 +39,7 @@ fn pending_transfers_survive_a_kill_and_expire_by_themselves() {
     type F = TransferFlags;
     let scratch = Scratch::new("two-phase");
     let data = scratch.join("data");
-    format(&data);
+    format_any(&data);
     let server = Start::new(&data).shards(2).serve();
     let mut client = Client::connect(server.address(), options()).expect("the server answers");
     let accounts = [1, 2, 3].map(|id| Account { id, ledger: 1, code: 1, ..Account::default() });

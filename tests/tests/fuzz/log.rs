@@ -1,6 +1,7 @@
 //! The readers of the log: segment headers, cuts, blocks, and what recovery accepts of a chain of cuts.
 
 use super::{Flips, damage, iterations};
+use auriga_shards::ledger::terms::Limited;
 use auriga_shards::limits::{EPOCH_BLOCKS_MAX, EPOCH_UNITS_MAX, SECTOR_SIZE};
 use auriga_shards::log::block::{Block, Place};
 use auriga_shards::log::cut::{BlockEntry, Cut, CutSector};
@@ -29,6 +30,8 @@ fn good_cut() -> Cut {
         previous: 5,
         committed_through: 2,
         horizon: 0,
+        ids_through: 2_000_000,
+        limited: Limited::default(),
         expire_through: 0,
         blocks,
     }

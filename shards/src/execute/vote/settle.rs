@@ -3,7 +3,7 @@
 use super::{Booth, TrackedLeg, Voter, slot_of};
 use crate::execute::epoch::Plan;
 use crate::execute::message::{
-    ClaimLeg, Closing, LegId, LegKind, NO_INDEX, OpenAccount, OpenLeg, balance_to,
+    ClaimLeg, Closing, LegId, LegKind, NO_INDEX, NO_SLOT, OpenAccount, OpenLeg, balance_to,
 };
 use crate::execute::verdicts::Verdicts;
 use crate::ledger::Ledger;
@@ -42,8 +42,7 @@ impl Voter {
     /// Number among the tracked accounts of what a post or void is about. None if the account doesn't exist: then its
     /// pending transfer is of this epoch and refused.
     fn claimed_account(&mut self, leg: &ClaimLeg, ledger: &mut Ledger) -> Option<u32> {
-        let hash = ledger.placement.hash(leg.account);
-        match ledger.accounts.find(hash, leg.account) {
+        match slot_of_claim(leg, ledger) {
             Some(slot) => Some(self.track(slot, ledger)),
             None => self.candidate_before(leg.account, leg.index).map(|(_, number)| number),
         }
@@ -206,7 +205,7 @@ impl Voter {
                 (verdicts.amount(opened), posted)
             }
         };
-        let slot = slot_of(leg.account, ledger);
+        let slot = slot_of_claim(leg, ledger).expect("accounts of a created transfer stay");
         ledger.accounts.resolve(slot, leg.side(), reserved, posted);
         if leg.reopens == 1 {
             self.set_closed(slot, false, ledger);
@@ -228,5 +227,13 @@ impl Voter {
         ledger.accounts.set_closed(slot, closed);
         let account = ledger.accounts.hot(slot).id;
         self.closings.push(Closing { account, closed: u8::from(closed), pad: [0; 15] });
+    }
+}
+
+/// The slot of a claimed account. One that was created in this epoch may have come behind the claim.
+fn slot_of_claim(leg: &ClaimLeg, ledger: &Ledger) -> Option<u32> {
+    match leg.slot {
+        NO_SLOT => ledger.accounts.find(ledger.placement.hash(leg.account), leg.account),
+        slot => Some(slot),
     }
 }

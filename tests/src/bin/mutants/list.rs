@@ -54,6 +54,8 @@ const ANSWER: &str = "answer.rs";
 const FETCH: &str = "fetch.rs";
 const RULES: &str = "ledger/rules.rs";
 const IDS: &str = "ledger/ids.rs";
+const TERMS: &str = "ledger/terms.rs";
+const REPLY: &str = "reply.rs";
 
 use Catcher::{Cases, Lives, Seeds};
 
@@ -390,10 +392,8 @@ pub const MUTATIONS: &[Mutation] = &[
         Lives(100),
         SHARD,
         "lives: a look-up is answered one epoch early",
-        "            let epoch = self.closed;
-",
-        "            let epoch = self.closed - 1;
-",
+        "            let epoch = self.closed;\n            let (header, body)",
+        "            let epoch = self.closed - 1;\n            let (header, body)",
     ),
     mutation(
         Lives(100),
@@ -577,4 +577,104 @@ pub const MUTATIONS: &[Mutation] = &[
         "deadline < timestamp), C::PendingTransferExpired",
     ),
     mutation(Lives(300), PACER, "nothing ever expires", "if is_any { through }", "if false { through }"),
+    // Ids, horizons and limits
+    mutation(
+        Seeds(100),
+        TERMS,
+        "forgotten ids are taken for new ones",
+        "        id_ms(id) < self.ids_from_ms",
+        "        id_ms(id) < self.ids_from_ms && false",
+    ),
+    mutation(
+        Seeds(200),
+        TERMS,
+        "ids of the horizon's very moment are forgotten",
+        "id_ms(id) < self.ids_from_ms",
+        "id_ms(id) <= self.ids_from_ms",
+    ),
+    mutation(
+        Seeds(300),
+        TERMS,
+        "a horizon within a millisecond keeps its ids",
+        "horizon.div_ceil(MILLISECOND_NS)",
+        "horizon / MILLISECOND_NS",
+    ),
+    mutation(
+        Seeds(300),
+        TERMS,
+        "ids of the last moment are in the future",
+        "id_ms(id) > self.ids_through_ms",
+        "id_ms(id) >= self.ids_through_ms",
+    ),
+    mutation(
+        Seeds(200),
+        TERMS,
+        "the limit on pending transfers is ignored",
+        "is_pending && self.limited.is(Limited::PENDINGS)",
+        "is_pending && false",
+    ),
+    mutation(
+        Seeds(200),
+        RULES,
+        "the limit on accounts is ignored",
+        "        (terms.limited.is(Limited::ACCOUNTS), C::LimitReached),\n",
+        "",
+    ),
+    mutation(
+        Seeds(200),
+        REGISTER,
+        "ids are forgotten one epoch late",
+        "        ledger.ids.forget_before(plan.terms.ids_from_ms);\n",
+        "",
+    ),
+    mutation(
+        Seeds(1_000),
+        REGISTER,
+        "a post of a forgotten transfer that is not pending finds nothing",
+        "        if plan.terms.is_forgotten(claim.pending_id) {\n",
+        "        if plan.terms.is_forgotten(claim.pending_id) && false {\n",
+    ),
+    mutation(
+        Seeds(5_000),
+        SOLVE,
+        "the second of two posts of a forgotten transfer is told what the first did",
+        "            1 => Rank::of(TransferCode::PendingIdExpired),\n",
+        "            1 => Rank::of(status.refuses_claim()),\n",
+    ),
+    mutation(
+        Seeds(300),
+        SERIAL,
+        "one shard: a failed chain's ids count as created",
+        "Undo::Consumed { number } => ledger.ids.fail(number),",
+        "Undo::Consumed { .. } => {}",
+    ),
+    mutation(
+        Lives(3_000),
+        IDS,
+        "a look-up finds what is forgotten",
+        "(id_ms(id) >= self.from_ms).then_some(IdNumber { generation, slot })",
+        "Some(IdNumber { generation, slot })",
+    ),
+    mutation(
+        Seeds(300),
+        OUTCOME,
+        "a refused balancing transfer is told with an amount",
+        "self.rank(*index) == Rank::CREATED)",
+        "self.rank(*index) != Rank::CREATED)",
+    ),
+    mutation(
+        Lives(300),
+        REPLY,
+        "the reply doesn't say what a balancing transfer moved",
+        "sent.amount != amount {",
+        "sent.amount > amount && false {",
+    ),
+    mutation(
+        Lives(1_500),
+        PACER,
+        "limits don't count what is asked for and not executed",
+        "self.running.iter().fold(asked, |sum, running| sum + running.asked)",
+        "asked",
+    ),
+    mutation(Lives(1_500), PACER, "the horizon goes back", "self.horizon.max(by_window)", "by_window"),
 ];

@@ -1,0 +1,125 @@
+//! Answers that need history: questions about the past, and look-ups of transfers whose ids the shards have forgotten.
+
+use super::{Answers, Desk, Job, Work};
+use crate::arrival::ConnectionId;
+use crate::ledger::terms::Terms;
+use crate::past::{self, Question, Records};
+use crate::query::{Located, What};
+use crate::step::Output;
+use auriga_wire::frame::{Command, Header};
+use auriga_wire::{Fault, FaultCode, Filter, FilterFlags, Transfer};
+
+/// What an answer takes from history.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    /// Of a look-up of transfers, if there is a history: the ids.
+    pub(super) ids: Vec<u128>,
+    /// Indexes of those that the shards have forgotten, and that history is asked for.
+    pub(super) forgotten: Vec<u32>,
+    /// What it has found of them.
+    pub(super) found: Vec<Transfer>,
+    pub(super) is_asked: bool,
+    /// Of a question about the past: where the next page begins, and through which time history is complete.
+    pub(super) cursor: u64,
+    pub(super) time: Option<u64>,
+}
+
+impl Answers {
+    /// Starts a question about the past.
+    pub(super) fn ask_history(
+        &mut self,
+        caller: ConnectionId,
+        command: Command,
+        header: Header,
+        body: &[u8],
+        epoch: u64,
+        desk: &mut Desk<'_>,
+    ) {
+        let cluster = self.identity.cluster;
+        let filter: Filter = bytemuck::pod_read_unaligned(body);
+        let fault = if self.history {
+            filter.check(command).err()
+        } else {
+            let text = "this server was started with --history off: ask one that keeps a history";
+            Some(Fault::new(FaultCode::HistoryOff, text))
+        };
+        if let Some(fault) = fault {
+            return desk.out.refuse(caller, &header, cluster, &fault);
+        }
+        let job = self.add(Job::new(caller, header, epoch, Work::Past));
+        self.queries += 1;
+        let after = if filter.is(FilterFlags::ACKNOWLEDGED) { epoch } else { 0 };
+        let asked = past::Asked::Filter(command, filter);
+        desk.out.push(Output::AskHistory(Box::new(Question { job, asked, after })));
+    }
+
+    /// Takes what history has answered; `epoch` is the newest that is closed.
+    pub fn take_history(&mut self, number: usize, answer: past::Answer, epoch: u64, desk: &mut Desk<'_>) {
+        let page = match answer {
+            Ok(page) => page,
+            Err(fault) => {
+                let job = self.finish(number);
+                return desk.out.refuse(job.caller, &job.header, self.identity.cluster, &fault);
+            }
+        };
+        let job = self.jobs[number].as_mut().expect("answers come to their question");
+        (job.past.cursor, job.past.time) = (page.cursor, Some(page.time));
+        match page.records {
+            Records::Transfers(found) if matches!(job.work, Work::Transfers(_)) => {
+                job.past.found = found;
+                job.past.is_asked = false;
+                self.go_on(number, desk);
+            }
+            Records::Transfers(found) => self.reply_page(number, bytemuck::cast_slice(&found), desk),
+            Records::Balances(found) => self.reply_page(number, bytemuck::cast_slice(&found), desk),
+            Records::Accounts(created) => {
+                // Their present balances are the shards'.
+                (job.work, job.epoch) = (Work::Accounts(Vec::new()), epoch);
+                let ids: Vec<u128> = created.iter().map(|account| account.id).collect();
+                if ids.is_empty() {
+                    return self.complete(number, desk);
+                }
+                self.look_up(number as u32, What::Accounts, bytemuck::cast_slice(&ids), 0, desk);
+            }
+        }
+    }
+
+    fn reply_page(&mut self, number: usize, bytes: &[u8], desk: &mut Desk<'_>) {
+        let job = self.finish(number);
+        self.reply(&job, 0, bytes, desk);
+    }
+}
+
+impl Past {
+    /// The question for the ids that no shard has located because they are forgotten, if there are any.
+    pub(super) fn ask_forgotten(
+        &mut self,
+        job: usize,
+        after: u64,
+        located: &[Located],
+        terms: &Terms,
+    ) -> Option<Question> {
+        let mut known: Vec<u32> = located.iter().map(|located| located.index).collect();
+        known.sort_unstable();
+        let old = (0..).zip(&self.ids).filter(|(_, id)| terms.is_forgotten(**id));
+        let missing = old.filter(|(index, _)| known.binary_search(index).is_err());
+        let (forgotten, ids): (Vec<u32>, Vec<u128>) = missing.unzip();
+        self.forgotten = forgotten;
+        self.is_asked = !ids.is_empty();
+        self.is_asked.then_some(Question { job, asked: past::Asked::Transfers(ids), after })
+    }
+
+    /// What the shards have found and what history has, in the order of the request.
+    pub(super) fn merge(&mut self, fetched: Vec<(u32, Transfer)>) -> Vec<Transfer> {
+        // History leaves out what it doesn't have, and nobody else has it.
+        let found = std::mem::take(&mut self.found).into_iter();
+        let mut all = fetched;
+        let mut forgotten = self.forgotten.iter();
+        for transfer in found {
+            let index = forgotten.find(|index| self.ids[**index as usize] == transfer.id);
+            all.push((*index.expect("history answers in the order of the ids"), transfer));
+        }
+        all.sort_unstable_by_key(|(index, _)| *index);
+        all.into_iter().map(|(_, transfer)| transfer).collect()
+    }
+}

@@ -1,0 +1,217 @@
+//! The threads that keep history: one builds it from the log and from what the shards tell of each epoch, one answers questions.
+//!
+//! Both run at a low priority. Shards hand over facts and questions through rings and go on; they get memory back, and answers,
+//! the same way. What was told and is not committed yet is kept here, so that a full disk costs nothing but time.
+
+mod ask;
+mod build;
+
+use crate::directory::Directory;
+use crate::doorbell::Doorbell;
+use crate::failure::{Failure, Outcome};
+use crate::server::Shared;
+use auriga_history::{Builder, Error, Options};
+use auriga_shards::limits::{FACTS_MAX, SECTOR_SIZE};
+use auriga_shards::log::cut::Cut;
+use auriga_shards::log::segment::cut_place;
+use auriga_shards::past::{Answer, Facts, Question};
+use auriga_shards::place::ShardId;
+use auriga_shards::step::Input;
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Questions of one shard that may be under way, with room: it has a bound of its own.
+const QUESTION_SLOTS: usize = 256;
+/// Facts of one shard that may be under way: the smallest have this size, and a shard stops at twice its bound.
+const FACTS_SLOTS: usize = 2 * FACTS_MAX as usize / size_of::<Facts>() + 64;
+/// How far below the shards' threads the builder is, as `nice` counts: it takes what they leave.
+const NICE_BUILDER: i32 = 19;
+/// And the answerer, for which somebody waits.
+const NICE_ANSWERER: i32 = 5;
+
+/// A shard's ends.
+#[derive(Debug)]
+pub struct Ends {
+    /// What it tells.
+    facts: Producer<Box<Facts>>,
+    /// What it asks.
+    questions: Producer<Question>,
+    /// What it is answered, by the question's number.
+    answers: Consumer<(usize, Answer)>,
+    /// Bytes of its facts that need no memory any more, since the start; and how many of them the shard knows of.
+    took: Arc<AtomicU64>,
+    heard: u64,
+    /// To wake the builder and the answerer.
+    bells: [Arc<Doorbell>; 2],
+}
+
+impl Ends {
+    /// Hands a shard's facts over.
+    pub fn tell(&mut self, facts: Box<Facts>) {
+        self.facts.push(facts).expect("a shard stops at a bound of facts");
+        self.bells[0].ring();
+    }
+
+    /// Hands a shard's question over.
+    pub fn ask(&mut self, question: Question) {
+        self.questions.push(question).expect("a shard has few questions at a time");
+        self.bells[1].ring();
+    }
+
+    /// Whether there is something for the shard.
+    pub fn has_news(&self) -> bool {
+        !self.answers.is_empty() || self.took.load(Ordering::Acquire) != self.heard
+    }
+
+    /// Gives what there is to the shard. `false` if there was nothing.
+    pub fn hear(&mut self, mut step: impl FnMut(Input<'_>)) -> bool {
+        if !self.has_news() {
+            return false;
+        }
+        let took = self.took.load(Ordering::Acquire);
+        if took != self.heard {
+            step(Input::HistoryTook(took - self.heard));
+            self.heard = took;
+        }
+        while let Ok((job, answer)) = self.answers.pop() {
+            step(Input::HistoryAnswer { job, answer: Box::new(answer) });
+        }
+        true
+    }
+}
+
+/// History's ends of the rings to one shard.
+#[derive(Debug)]
+struct Source {
+    facts: Consumer<Box<Facts>>,
+    took: Arc<AtomicU64>,
+    doorbell: Arc<Doorbell>,
+}
+
+/// The answerer's ends.
+#[derive(Debug)]
+struct Asker {
+    questions: Consumer<Question>,
+    answers: Producer<(usize, Answer)>,
+    doorbell: Arc<Doorbell>,
+}
+
+/// What is known of history outside of its threads.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Every epoch through this one can be asked about.
+    pub epoch: AtomicU64,
+    /// The time of its last event, nanoseconds.
+    pub time: AtomicU64,
+    /// Somebody waits for an epoch.
+    wanted: AtomicBool,
+}
+
+impl Progress {
+    fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    fn want(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Relaxed);
+    }
+}
+
+/// Everything that history's threads need.
+pub struct History {
+    sources: Vec<Source>,
+    askers: Vec<Asker>,
+    build_bell: Arc<Doorbell>,
+    ask_bell: Arc<Doorbell>,
+}
+
+impl History {
+    /// A history without shards so far.
+    pub fn new(build_bell: Arc<Doorbell>, ask_bell: Arc<Doorbell>) -> Self {
+        Self { sources: Vec::new(), askers: Vec::new(), build_bell, ask_bell }
+    }
+
+    /// Makes the rings to the next shard; returns its ends.
+    pub fn connect(&mut self, doorbell: &Arc<Doorbell>) -> Ends {
+        let (facts_in, facts) = RingBuffer::new(FACTS_SLOTS);
+        let (questions_in, questions) = RingBuffer::new(QUESTION_SLOTS);
+        let (answers_in, answers) = RingBuffer::new(QUESTION_SLOTS);
+        let took = Arc::new(AtomicU64::new(0));
+        self.sources.push(Source { facts, took: took.clone(), doorbell: doorbell.clone() });
+        self.askers.push(Asker { questions, answers: answers_in, doorbell: doorbell.clone() });
+        let bells = [self.build_bell.clone(), self.ask_bell.clone()];
+        Ends { facts: facts_in, questions: questions_in, answers, took, heard: 0, bells }
+    }
+
+    /// Starts both threads in a scope. The store is opened by the builder's thread, so that the store's own threads are of
+    /// its priority.
+    pub fn run<'scope>(self, scope: &'scope std::thread::Scope<'scope, '_>, shared: &'scope Arc<Shared>) {
+        let Self { sources, askers, build_bell, ask_bell } = self;
+        let options = Options::new(shared.directory.path.join("history"), shared.directory.identity.cluster);
+        let (mut reader_in, reader) = RingBuffer::new(1);
+        let bells = [build_bell.clone(), ask_bell.clone()];
+        scope.spawn(move || ask::run(askers, reader, [&bells[0], &bells[1]], shared));
+        scope.spawn(move || {
+            lower_priority(NICE_BUILDER);
+            let builder = match open(&options, &shared.directory) {
+                Ok(builder) => builder,
+                Err(failure) => return shared.fail(failure),
+            };
+            reader_in.push(builder.reader()).expect("the ring was made for it");
+            ask_bell.ring();
+            build::run(sources, builder, [&build_bell, &ask_bell], shared);
+        });
+    }
+}
+
+/// Opens the store. One that can't be opened, or that is not this log's, is made anew: all of it can be built from the log.
+fn open(options: &Options, directory: &Directory) -> Outcome<Builder> {
+    let why = match Builder::open(options) {
+        Ok(builder) if is_of_log(builder.progress(), directory) => return Ok(builder),
+        Ok(builder) => {
+            let epoch = builder.progress().epoch;
+            format!("{}: its newest epoch {epoch} is not one of this log", options.directory.display())
+        }
+        // Another cluster's is somebody's mistake. What is damaged, half made or of another version can be made again.
+        Err(error @ Error::OtherCluster { .. }) => return Err(failure(&error)),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!("{why}. History is built anew from the log");
+    std::fs::remove_dir_all(&options.directory)
+        .map_err(|e| crate::directory::cannot("remove", &options.directory, &e))?;
+    Builder::open(options).map_err(|error| failure(&error))
+}
+
+/// Whether the newest epoch is in the log as it was when history took it. Then so are all before it: each cut names the one before.
+fn is_of_log(progress: auriga_history::Progress, directory: &Directory) -> bool {
+    if progress.epoch == 0 {
+        return true;
+    }
+    let (file, offset) = cut_place(progress.epoch);
+    let mut sector = vec![0; SECTOR_SIZE];
+    let read = File::open(directory.file(file)).and_then(|file| file.read_exact_at(&mut sector, offset));
+    let cut = read.is_ok().then(|| Cut::decode(&directory.identity, &sector)).and_then(Result::ok);
+    cut.is_some_and(|(cut, checksum)| (cut.epoch, checksum) == (progress.epoch, progress.checksum))
+}
+
+fn failure(error: &Error) -> Failure {
+    Failure::environment(format!(
+        "history can't be opened: {error}. It can be built anew: remove its directory and start again, or start with --history off"
+    ))
+}
+
+/// The number of shards is that of the sources; a shard is named where it is told something.
+fn shards(count: usize) -> impl Iterator<Item = ShardId> {
+    (0..count as u16).map(ShardId)
+}
+
+/// This thread, and those that it starts, leave the cores to the shards.
+fn lower_priority(nice: i32) {
+    // SAFETY: no memory is passed; 0 is the calling thread.
+    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) } != 0 {
+        tracing::debug!("can't lower history's priority: {}", std::io::Error::last_os_error());
+    }
+}

@@ -1,0 +1,126 @@
+//! The answerer: takes questions of all shards, and answers each once history has got as far as it needs.
+
+use super::{Asker, NICE_ANSWERER, lower_priority, shards};
+use crate::doorbell::Doorbell;
+use crate::server::Shared;
+use auriga_history::{Page, Reader};
+use auriga_shards::past::{self, Asked, Question, Records};
+use auriga_shards::place::ShardId;
+use auriga_wire::{Command, Fault, FaultCode, Filter};
+use rtrb::Consumer;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long a question waits for history to get as far as it needs.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often that is looked at, milliseconds.
+const LOOK_EVERY_MS: i32 = 100;
+
+struct Waiting {
+    shard: ShardId,
+    question: Question,
+    until: Instant,
+}
+
+/// Answers until every executor has ended.
+pub fn run(mut askers: Vec<Asker>, mut readers: Consumer<Reader>, bells: [&Doorbell; 2], shared: &Shared) {
+    lower_priority(NICE_ANSWERER);
+    let Some(reader) = await_reader(&mut readers, bells[1], shared) else { return };
+    let mut waiting: Vec<Waiting> = Vec::new();
+    while !shared.has_ended() {
+        for (shard, asker) in shards(askers.len()).zip(&mut askers) {
+            while let Ok(question) = asker.questions.pop() {
+                waiting.push(Waiting { shard, question, until: Instant::now() + PATIENCE });
+            }
+        }
+        let now = Instant::now();
+        let reached = shared.history.epoch.load(Ordering::Acquire);
+        let mut answered = false;
+        waiting.retain(|Waiting { shard, question, until }| {
+            let answer = if question.after <= reached {
+                answer(&reader, &question.asked)
+            } else if now >= *until {
+                Err(behind(question.after, reached))
+            } else {
+                return true;
+            };
+            let asker = &mut askers[shard.index()];
+            asker.answers.push((question.job, answer)).expect("a shard has few questions at a time");
+            asker.doorbell.ring();
+            answered = true;
+            false
+        });
+        shared.history.want(!waiting.is_empty());
+        if !waiting.is_empty() {
+            bells[0].ring();
+        }
+        if !answered {
+            rest(&askers, bells[1], waiting.is_empty());
+        }
+    }
+}
+
+/// The store's reader, once the builder has opened it; none if that failed.
+fn await_reader(readers: &mut Consumer<Reader>, bell: &Doorbell, shared: &Shared) -> Option<Reader> {
+    while !shared.has_ended() {
+        if let Ok(reader) = readers.pop() {
+            return Some(reader);
+        }
+        bell.park();
+        if readers.is_empty() {
+            bell.wait(LOOK_EVERY_MS);
+        }
+        bell.unpark();
+    }
+    None
+}
+
+fn rest(askers: &[Asker], bell: &Doorbell, nobody_waits: bool) {
+    bell.park();
+    if askers.iter().all(|asker| asker.questions.is_empty()) {
+        bell.wait(if nobody_waits { -1 } else { LOOK_EVERY_MS });
+    }
+    bell.unpark();
+}
+
+fn behind(wanted: u64, reached: u64) -> Fault {
+    let text = format!(
+        "history has got to epoch {reached}, the answer needs epoch {wanted}: ask again later, or without the flag acknowledged"
+    );
+    Fault::new(FaultCode::HistoryBehind, text)
+}
+
+fn answer(reader: &Reader, asked: &Asked) -> past::Answer {
+    // What is committed meanwhile may be in the answer, and is not said to be.
+    let progress = reader.progress();
+    let result = match asked {
+        Asked::Filter(command, filter) => ask(reader, *command, filter),
+        Asked::Transfers(ids) => {
+            let found: Result<Vec<_>, _> =
+                ids.iter().filter_map(|id| reader.transfer(*id).transpose()).collect();
+            found.map(|found| (Records::Transfers(found), 0))
+        }
+    };
+    match (result, progress) {
+        (Ok((records, cursor)), Ok(progress)) => Ok(past::Page { records, cursor, time: progress.time }),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!("history can't be read: {error}");
+            let text = format!(
+                "history can't be read: {error}. It can be built anew: remove its directory and restart"
+            );
+            Err(Fault::new(FaultCode::HistoryBehind, text))
+        }
+    }
+}
+
+fn ask(reader: &Reader, command: Command, filter: &Filter) -> Result<(Records, u64), auriga_history::Error> {
+    fn page<T>(records: fn(Vec<T>) -> Records, page: Page<T>) -> (Records, u64) {
+        (records(page.records), page.cursor)
+    }
+    Ok(match command {
+        Command::AccountTransfers => page(Records::Transfers, reader.account_transfers(filter)?),
+        Command::AccountBalances => page(Records::Balances, reader.account_balances(filter)?),
+        Command::QueryAccounts => page(Records::Accounts, reader.query_accounts(filter)?),
+        _ => page(Records::Transfers, reader.query_transfers(filter)?),
+    })
+}

@@ -1,0 +1,237 @@
+//! The builder: puts the shards' facts together epoch by epoch, reads the blocks from the log, and commits.
+
+use super::{Source, shards};
+use crate::directory;
+use crate::doorbell::Doorbell;
+use crate::keeper::DISK_RESERVE;
+use crate::server::Shared;
+use auriga_history::{BlockOutcome, Builder, Epoch, Progress};
+use auriga_shards::log::block::{Block, Place};
+use auriga_shards::log::segment::stream_place;
+use auriga_shards::past::{BlockFacts, Facts};
+use auriga_shards::place::ShardId;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Commits are at least so far apart, unless somebody waits: entries of one commit are packed together.
+const COMMIT_EVERY: Duration = Duration::from_millis(50);
+/// How long the builder rests when it can't go on.
+const RETRY: Duration = Duration::from_secs(1);
+/// Facts are held until they are committed; after so many bytes of them a commit is due.
+const HELD_MAX: u64 = 1 << 20;
+
+/// An epoch, of all shards.
+struct Whole {
+    /// Of its cut.
+    checksum: u128,
+    facts: Vec<(ShardId, Box<Facts>)>,
+}
+
+struct Build<'a> {
+    sources: Vec<Source>,
+    builder: Builder,
+    bells: [&'a Doorbell; 2],
+    shared: &'a Shared,
+    /// By shard: facts that are not put together yet.
+    waiting: Vec<VecDeque<Box<Facts>>>,
+    /// Epochs that are not committed, and how many of them the builder has.
+    held: VecDeque<Whole>,
+    added: usize,
+    held_bytes: u64,
+    committed: Instant,
+    /// What the newest epoch that the builder has says of expired pending transfers, if one has come.
+    expired_through: Option<u64>,
+    /// What keeps it from going on, as it was last said.
+    trouble: Option<String>,
+}
+
+/// Builds until every executor has ended.
+pub fn run(sources: Vec<Source>, builder: Builder, bells: [&Doorbell; 2], shared: &Shared) {
+    let waiting = sources.iter().map(|_| VecDeque::new()).collect();
+    let committed = Instant::now();
+    let mut build = Build {
+        sources,
+        builder,
+        bells,
+        shared,
+        waiting,
+        held: VecDeque::new(),
+        added: 0,
+        held_bytes: 0,
+        committed,
+        expired_through: None,
+        trouble: None,
+    };
+    build.publish();
+    // What is left then is built by the next start.
+    while !shared.has_ended() {
+        match build.work() {
+            Ok(true) => build.trouble = None,
+            Ok(false) => build.rest(),
+            Err(trouble) => build.wait_for_better(trouble),
+        }
+    }
+    if let Err(error) = build.builder.persist() {
+        tracing::warn!("history is not made durable: {error}. The next start builds what is missing");
+    }
+}
+
+impl Build<'_> {
+    /// Takes an epoch, or commits. `false` if there is nothing to do now.
+    fn work(&mut self) -> Result<bool, String> {
+        for (source, waiting) in self.sources.iter_mut().zip(&mut self.waiting) {
+            while let Ok(facts) = source.facts.pop() {
+                waiting.push_back(facts);
+            }
+        }
+        self.publish();
+        let whole = self.put_together();
+        if whole.is_none() && self.held.is_empty() {
+            return Ok(false);
+        }
+        self.held.extend(whole);
+        let free = directory::free_bytes(&self.shared.directory.path).map_err(|e| e.to_string())?;
+        if free < DISK_RESERVE {
+            return Err(format!("the disk has {free} bytes left, {DISK_RESERVE} are kept for the log"));
+        }
+        let taken = self.added < self.held.len();
+        while let Some(whole) = self.held.get(self.added) {
+            add(&mut self.builder, whole, self.shared)?;
+            self.added += 1;
+            self.expired_through = Some(whole.facts[0].1.expire_through);
+            self.held_bytes += whole.facts.iter().map(|(_, facts)| facts.size()).sum::<u64>();
+        }
+        let waits = self.shared.history.is_wanted() || self.committed.elapsed() >= COMMIT_EVERY;
+        if !taken && waits || self.held_bytes >= HELD_MAX {
+            self.commit()?;
+            return Ok(true);
+        }
+        Ok(taken)
+    }
+
+    /// The next epoch, if all shards have told of it, and there is one behind it: that proves it, so that no start drops it any
+    /// more.
+    fn put_together(&mut self) -> Option<Whole> {
+        let (first, next) = (self.waiting[0].front()?, self.waiting[0].get(1)?);
+        let checksum = next.previous;
+        let (epoch, expected) = (first.epoch, first.blocks_in_all);
+        let is_of_it =
+            |waiting: &VecDeque<Box<Facts>>| waiting.front().is_some_and(|facts| facts.epoch == epoch);
+        let told = self.waiting.iter().filter(|waiting| is_of_it(waiting));
+        if told.map(|waiting| waiting[0].blocks.len()).sum::<usize>() < expected {
+            return None;
+        }
+        let mut whole = Whole { checksum, facts: Vec::new() };
+        for (shard, waiting) in shards(self.waiting.len()).zip(&mut self.waiting) {
+            if is_of_it(waiting) {
+                whole.facts.extend(waiting.pop_front().map(|facts| (shard, facts)));
+            }
+        }
+        Some(whole)
+    }
+
+    /// Makes known what can be asked about: what is committed, and epochs behind it in which nothing has happened.
+    fn publish(&self) {
+        let Progress { mut epoch, time, .. } = self.builder.progress();
+        if self.held.is_empty() {
+            let idle = self.waiting[0].iter().take_while(|facts| {
+                facts.blocks_in_all == 0 && Some(facts.expire_through) == self.expired_through
+            });
+            epoch = idle.last().map_or(epoch, |facts| facts.epoch.max(epoch));
+        }
+        let history = &self.shared.history;
+        history.time.store(time, Ordering::Relaxed);
+        if history.epoch.swap(epoch, Ordering::AcqRel) != epoch {
+            self.bells[1].ring();
+        }
+    }
+
+    /// Commits what was taken, and gives its memory back.
+    fn commit(&mut self) -> Result<(), String> {
+        self.builder.commit().map_err(|error| error.to_string())?;
+        self.committed = Instant::now();
+        (self.added, self.held_bytes) = (0, 0);
+        let mut freed = vec![0; self.sources.len()];
+        for (shard, facts) in self.held.drain(..).flat_map(|whole| whole.facts) {
+            freed[shard.index()] += facts.size();
+        }
+        for (source, bytes) in self.sources.iter().zip(freed).filter(|(_, bytes)| *bytes > 0) {
+            source.took.fetch_add(bytes, Ordering::Release);
+            source.doorbell.ring();
+        }
+        self.publish();
+        Ok(())
+    }
+
+    fn rest(&self) {
+        let bell = self.bells[0];
+        bell.park();
+        let wanted = !self.held.is_empty() && self.shared.history.is_wanted();
+        if wanted || self.sources.iter().any(|source| !source.facts.is_empty()) {
+            return bell.unpark();
+        }
+        bell.wait(if self.held.is_empty() { -1 } else { COMMIT_EVERY.as_millis() as i32 });
+        bell.unpark();
+    }
+
+    /// Says what is wrong, once, and rests a while. A store that has failed stays so until the next start.
+    fn wait_for_better(&mut self, trouble: String) {
+        if self.trouble.as_ref() != Some(&trouble) {
+            tracing::error!(
+                "history stands still: {trouble}. When its memory is full new batches are refused"
+            );
+        }
+        self.trouble = Some(trouble);
+        std::thread::sleep(RETRY);
+    }
+}
+
+/// Gives an epoch to the builder, unless it has it.
+fn add(builder: &mut Builder, whole: &Whole, shared: &Shared) -> Result<(), String> {
+    let Facts { epoch, time, expire_through, .. } = *whole.facts[0].1;
+    if epoch <= builder.progress().epoch {
+        return Ok(());
+    }
+    let mut blocks = Vec::new();
+    for (_, facts) in &whole.facts {
+        for block in &facts.blocks {
+            blocks.push((block, read(facts, block, shared)?));
+        }
+    }
+    blocks.sort_unstable_by_key(|(facts, _)| facts.base);
+    let outcomes: Vec<_> = blocks
+        .iter()
+        .map(|(facts, block)| BlockOutcome {
+            base: facts.base,
+            bytes: block.bytes(),
+            refused: &facts.refused,
+            amounts: &facts.amounts,
+        })
+        .collect();
+    builder
+        .add(&Epoch { number: epoch, checksum: whole.checksum, time, expire_through, blocks: &outcomes })
+        .map_err(|error| error.to_string())
+}
+
+/// Reads a block from the log, and checks it.
+fn read(facts: &Facts, block: &BlockFacts, shared: &Shared) -> Result<Block, String> {
+    let entry = &block.entry;
+    let (file, offset) = stream_place(entry.stream, entry.offset);
+    let path = shared.directory.file(file);
+    let mut memory = Block::with_size(entry.size());
+    File::open(&path)
+        .and_then(|file| file.read_exact_at(memory.memory_mut(), offset))
+        .map_err(|e| format!("{} at byte {offset} can't be read: {e}", path.display()))?;
+    let place = Place {
+        cluster: shared.directory.identity.cluster,
+        incarnation: facts.incarnation,
+        epoch: facts.epoch,
+        stream: entry.stream,
+        offset: entry.offset,
+    };
+    memory.open(entry, &place).map_err(|damage| format!("{} at byte {offset}: {damage}", path.display()))?;
+    Ok(memory)
+}
