@@ -39,7 +39,8 @@ const HEAVY_ONE_IN: u64 = 100;
 const WALL_NS: u64 = 1_700_000_000_000_000_000;
 /// How far the clock is set back, or the server rests, between two lives, nanoseconds.
 const STEP_BACK_MAX: u64 = 10_000_000_000;
-const REST_MAX: u64 = 3_600_000_000_000;
+const REST_MAX: u64 = 3_600 * SECOND;
+const SECOND: u64 = 1_000_000_000;
 
 /// What the engine did otherwise than it must.
 #[derive(Debug)]
@@ -169,7 +170,7 @@ pub fn run(seed: u64) -> Result<Tally, Mismatch> {
         false => Limits::default(),
     };
     let id_mode = if log.has_time() { IdMode::Time } else { IdMode::Any };
-    let window_ns = [limits.window_ns, REST_MAX, 20_000_000_000, 1_000_000_000][rng.usize(..4)];
+    let window_ns = [limits.window_ns, REST_MAX, SECOND, rng.u64(..2 * SECOND)][rng.usize(..4)];
     let limits = Limits { window_ns, ..limits };
     let mut world = World {
         disk: if old { Disk::old(id_mode, &mut rng) } else { Disk::new(id_mode) },

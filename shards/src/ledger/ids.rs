@@ -403,7 +403,14 @@ mod tests {
                     from = now - rng.u64(..2 * now.min(10_000));
                     ids.forget_before(from);
                     from = ids.from_ms;
-                    all = all.split_off(&(u128::from(from) * MS));
+                    let remembered = all.split_off(&(u128::from(from) * MS));
+                    for id in std::mem::replace(&mut all, remembered).into_keys() {
+                        assert_eq!(
+                            ids.number(placement.hash(id), id),
+                            None,
+                            "it is forgotten, in memory or not"
+                        );
+                    }
                 }
             }
             let found: BTreeMap<_, _> = ids.iter().map(|(id, position, _)| (id, position.0)).collect();

@@ -649,13 +649,6 @@ pub const MUTATIONS: &[Mutation] = &[
         "Undo::Consumed { .. } => {}",
     ),
     mutation(
-        Lives(3_000),
-        IDS,
-        "a look-up finds what is forgotten",
-        "(id_ms(id) >= self.from_ms).then_some(IdNumber { generation, slot })",
-        "Some(IdNumber { generation, slot })",
-    ),
-    mutation(
         Seeds(300),
         OUTCOME,
         "a refused balancing transfer is told with an amount",
