@@ -38,7 +38,7 @@ pub struct StartArguments {
     /// Accounts that the ledger may hold
     #[arg(long, value_name = "N", default_value_t = Limits::default().accounts_max)]
     pub accounts_max: u64,
-    /// Transfer ids that may be remembered (about 45 bytes of memory each); at the bound the oldest are forgotten before their
+    /// Transfer ids that may be remembered (about 50 bytes of memory each); at the bound the oldest are forgotten before their
     /// time, if ids are time-ordered
     #[arg(long, value_name = "N", default_value_t = Limits::default().ids_max)]
     pub ids_max: u64,

@@ -1,7 +1,8 @@
 //! The threads that keep history: one builds it from the log and from what the shards tell of each epoch, one answers questions.
 //!
-//! Both run at a low priority. Shards hand over facts and questions through rings and go on; they get memory back, and answers,
-//! the same way. What was told and is not committed yet is kept here, so that a full disk costs nothing but time.
+//! Both run at a low priority. Shards hand over facts and questions through rings and go on; answers come the same way. What was
+//! told and is not committed yet is kept here, so that a full disk costs nothing but time. All memory goes back to the thread that
+//! has allocated it: freed elsewhere, it would make that thread and this one wait for each other in the allocator.
 
 mod ask;
 mod build;
@@ -39,11 +40,12 @@ pub struct Ends {
     facts: Producer<Box<Facts>>,
     /// What it asks.
     questions: Producer<Question>,
-    /// What it is answered, by the question's number.
-    answers: Consumer<(usize, Answer)>,
-    /// Bytes of its facts that need no memory any more, since the start; and how many of them the shard knows of.
-    took: Arc<AtomicU64>,
-    heard: u64,
+    /// What it is answered.
+    answers: Consumer<(Question, Answer)>,
+    /// Facts that history has taken in.
+    taken: Consumer<Box<Facts>>,
+    /// Answers that the shard has used.
+    used: Producer<Answer>,
     /// To wake the builder and the answerer.
     bells: [Arc<Doorbell>; 2],
 }
@@ -63,7 +65,7 @@ impl Ends {
 
     /// Whether there is something for the shard.
     pub fn has_news(&self) -> bool {
-        !self.answers.is_empty() || self.took.load(Ordering::Acquire) != self.heard
+        !self.answers.is_empty() || !self.taken.is_empty()
     }
 
     /// Gives what there is to the shard. `false` if there was nothing.
@@ -71,13 +73,12 @@ impl Ends {
         if !self.has_news() {
             return false;
         }
-        let took = self.took.load(Ordering::Acquire);
-        if took != self.heard {
-            step(Input::HistoryTook(took - self.heard));
-            self.heard = took;
+        while let Ok(facts) = self.taken.pop() {
+            step(Input::HistoryTook(facts));
         }
-        while let Ok((job, answer)) = self.answers.pop() {
-            step(Input::HistoryAnswer { job, answer: Box::new(answer) });
+        while let Ok((question, answer)) = self.answers.pop() {
+            step(Input::HistoryAnswer { job: question.job, answer: &answer });
+            self.used.push(answer).expect("a shard has few questions at a time");
         }
         true
     }
@@ -87,7 +88,7 @@ impl Ends {
 #[derive(Debug)]
 struct Source {
     facts: Consumer<Box<Facts>>,
-    took: Arc<AtomicU64>,
+    taken: Producer<Box<Facts>>,
     doorbell: Arc<Doorbell>,
 }
 
@@ -95,7 +96,8 @@ struct Source {
 #[derive(Debug)]
 struct Asker {
     questions: Consumer<Question>,
-    answers: Producer<(usize, Answer)>,
+    answers: Producer<(Question, Answer)>,
+    used: Consumer<Answer>,
     doorbell: Arc<Doorbell>,
 }
 
@@ -139,11 +141,12 @@ impl History {
         let (facts_in, facts) = RingBuffer::new(FACTS_SLOTS);
         let (questions_in, questions) = RingBuffer::new(QUESTION_SLOTS);
         let (answers_in, answers) = RingBuffer::new(QUESTION_SLOTS);
-        let took = Arc::new(AtomicU64::new(0));
-        self.sources.push(Source { facts, took: took.clone(), doorbell: doorbell.clone() });
-        self.askers.push(Asker { questions, answers: answers_in, doorbell: doorbell.clone() });
+        let (taken_in, taken) = RingBuffer::new(FACTS_SLOTS);
+        let (used_in, used) = RingBuffer::new(QUESTION_SLOTS);
+        self.sources.push(Source { facts, taken: taken_in, doorbell: doorbell.clone() });
+        self.askers.push(Asker { questions, answers: answers_in, used, doorbell: doorbell.clone() });
         let bells = [self.build_bell.clone(), self.ask_bell.clone()];
-        Ends { facts: facts_in, questions: questions_in, answers, took, heard: 0, bells }
+        Ends { facts: facts_in, questions: questions_in, answers, taken, used: used_in, bells }
     }
 
     /// Starts both threads in a scope. The store is opened by the builder's thread, so that the store's own threads are of

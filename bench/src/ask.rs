@@ -8,6 +8,9 @@ use fastrand::Rng;
 use hdrhistogram::Histogram;
 use std::time::{Duration, Instant};
 
+/// The longest latency that is told from longer ones, nanoseconds.
+const LATENCY_MAX: u64 = 60_000_000_000;
+
 /// Whom to ask, and what.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AskArgs {
@@ -35,7 +38,7 @@ pub struct AskArgs {
 pub fn run(args: &AskArgs) -> Result<bool, Failure> {
     let mut client = Client::connect(&args.address, Options::default())?;
     let mut random = Rng::with_seed(args.seed);
-    let mut latency = Histogram::<u64>::new(3).map_err(|e| Failure::Failed(e.to_string()))?;
+    let mut latency = Histogram::<u64>::new_with_max(LATENCY_MAX, 3).expect("the bounds are fine");
     let (mut found, mut wrong) = (0, 0);
     let end = Instant::now() + Duration::from_secs_f64(args.seconds);
     while Instant::now() < end {

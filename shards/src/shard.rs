@@ -184,9 +184,9 @@ impl Shard {
             }
             Input::HistoryAnswer { job, answer } => {
                 let epoch = self.closed;
-                self.answer(out, |answers, desk| answers.take_history(job, *answer, epoch, desk));
+                self.answer(out, |answers, desk| answers.take_history(job, answer, epoch, desk));
             }
-            Input::HistoryTook(bytes) => self.facts -= bytes,
+            Input::HistoryTook(facts) => self.facts -= facts.size(),
             Input::StreamPrepared { through } => {
                 self.commits.prepared(through);
                 self.make_room(out);

@@ -73,10 +73,10 @@ pub enum Input<'a> {
         /// The shard's number for it.
         job: usize,
         /// The answer.
-        answer: Box<past::Answer>,
+        answer: &'a past::Answer,
     },
-    /// History needs no memory any more for so many bytes of facts.
-    HistoryTook(u64),
+    /// History has taken in what it was told; the shard's memory comes back.
+    HistoryTook(Box<Facts>),
     /// Nothing more can be prepared: the disk, or the log's bound, is full (or is not any more).
     StorageFull(bool),
 }

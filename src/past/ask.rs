@@ -29,6 +29,7 @@ pub fn run(mut askers: Vec<Asker>, mut readers: Consumer<Reader>, bells: [&Doorb
     let mut waiting: Vec<Waiting> = Vec::new();
     while !shared.has_ended() {
         for (shard, asker) in shards(askers.len()).zip(&mut askers) {
+            while asker.used.pop().is_ok() {}
             while let Ok(question) = asker.questions.pop() {
                 waiting.push(Waiting { shard, question, until: Instant::now() + PATIENCE });
             }
@@ -36,20 +37,18 @@ pub fn run(mut askers: Vec<Asker>, mut readers: Consumer<Reader>, bells: [&Doorb
         let now = Instant::now();
         let reached = shared.history.epoch.load(Ordering::Acquire);
         let mut answered = false;
-        waiting.retain(|Waiting { shard, question, until }| {
+        let due = |waiting: &mut Waiting| waiting.question.after <= reached || now >= waiting.until;
+        for Waiting { shard, question, .. } in waiting.extract_if(.., due) {
             let answer = if question.after <= reached {
                 answer(&reader, &question.asked)
-            } else if now >= *until {
-                Err(behind(question.after, reached))
             } else {
-                return true;
+                Err(behind(question.after, reached))
             };
             let asker = &mut askers[shard.index()];
-            asker.answers.push((question.job, answer)).expect("a shard has few questions at a time");
+            asker.answers.push((question, answer)).expect("a shard has few questions at a time");
             asker.doorbell.ring();
             answered = true;
-            false
-        });
+        }
         shared.history.want(!waiting.is_empty());
         if !waiting.is_empty() {
             bells[0].ring();
@@ -101,9 +100,9 @@ fn answer(reader: &Reader, asked: &Asked) -> past::Answer {
             found.map(|found| (Records::Transfers(found), 0))
         }
     };
-    match (result, progress) {
-        (Ok((records, cursor)), Ok(progress)) => Ok(past::Page { records, cursor, time: progress.time }),
-        (Err(error), _) | (_, Err(error)) => {
+    match result {
+        Ok((records, cursor)) => Ok(past::Page { records, cursor, time: progress.time }),
+        Err(error) => {
             tracing::error!("history can't be read: {error}");
             let text = format!(
                 "history can't be read: {error}. It can be built anew: remove its directory and restart"

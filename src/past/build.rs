@@ -154,14 +154,11 @@ impl Build<'_> {
         self.builder.commit().map_err(|error| error.to_string())?;
         self.committed = Instant::now();
         (self.added, self.held_bytes) = (0, 0);
-        let mut freed = vec![0; self.sources.len()];
         for (shard, facts) in self.held.drain(..).flat_map(|whole| whole.facts) {
-            freed[shard.index()] += facts.size();
+            let source = &mut self.sources[shard.index()];
+            source.taken.push(facts).expect("a shard stops at a bound of facts");
         }
-        for (source, bytes) in self.sources.iter().zip(freed).filter(|(_, bytes)| *bytes > 0) {
-            source.took.fetch_add(bytes, Ordering::Release);
-            source.doorbell.ring();
-        }
+        self.sources.iter().for_each(|source| source.doorbell.ring());
         self.publish();
         Ok(())
     }

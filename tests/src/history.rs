@@ -92,6 +92,7 @@ impl<'a> Run<'a> {
         let options = Options {
             memtable_bytes: [0, 12 << 20][rng.usize(..2)],
             collected_bytes: [1, 5_000, 30_000, 1 << 20][rng.usize(..4)],
+            recent_bytes: [0, 5_000, 20_000, 1 << 20][rng.usize(..4)],
             ..Options::new(directory, CLUSTER)
         };
         let builder = Some(Builder::open(&options).map_err(text)?);
@@ -170,7 +171,7 @@ impl<'a> Run<'a> {
     /// Compares everything, if something was committed.
     fn look(&mut self) -> Result<(), String> {
         let reader = self.builder().reader();
-        let progress = reader.progress().map_err(text)?;
+        let progress = reader.progress();
         let committed = self.builder().progress();
         expect("progress that a reader sees", &committed, &progress)?;
         if progress.epoch == 0 || progress == self.seen {

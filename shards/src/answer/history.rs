@@ -54,24 +54,24 @@ impl Answers {
     }
 
     /// Takes what history has answered; `epoch` is the newest that is closed.
-    pub fn take_history(&mut self, number: usize, answer: past::Answer, epoch: u64, desk: &mut Desk<'_>) {
+    pub fn take_history(&mut self, number: usize, answer: &past::Answer, epoch: u64, desk: &mut Desk<'_>) {
         let page = match answer {
             Ok(page) => page,
             Err(fault) => {
                 let job = self.finish(number);
-                return desk.out.refuse(job.caller, &job.header, self.identity.cluster, &fault);
+                return desk.out.refuse(job.caller, &job.header, self.identity.cluster, fault);
             }
         };
         let job = self.jobs[number].as_mut().expect("answers come to their question");
         (job.past.cursor, job.past.time) = (page.cursor, Some(page.time));
-        match page.records {
+        match &page.records {
             Records::Transfers(found) if matches!(job.work, Work::Transfers(_)) => {
-                job.past.found = found;
+                job.past.found.clone_from(found);
                 job.past.is_asked = false;
                 self.go_on(number, desk);
             }
-            Records::Transfers(found) => self.reply_page(number, bytemuck::cast_slice(&found), desk),
-            Records::Balances(found) => self.reply_page(number, bytemuck::cast_slice(&found), desk),
+            Records::Transfers(found) => self.reply_page(number, bytemuck::cast_slice(found), desk),
+            Records::Balances(found) => self.reply_page(number, bytemuck::cast_slice(found), desk),
             Records::Accounts(created) => {
                 // Their present balances are the shards'.
                 (job.work, job.epoch) = (Work::Accounts(Vec::new()), epoch);

@@ -2,6 +2,7 @@
 
 use crate::index::{Kind, Posting, by_field, write_lists};
 use crate::packed::{Reference, put_u64};
+use crate::recent::Segment;
 use crate::record::{FIELDS, Record};
 use crate::store::Store;
 use crate::write::Batch;
@@ -60,7 +61,13 @@ impl Records<Account> {
 }
 
 impl Records<Transfer> {
-    pub(crate) fn write(&mut self, batch: &mut Batch, store: &Store, scratch: &mut Vec<Posting>) {
+    /// Returns what readers keep in memory of them, if there are any.
+    pub(crate) fn write(
+        &mut self,
+        batch: &mut Batch,
+        store: &Store,
+        scratch: &mut Vec<Posting>,
+    ) -> Option<Segment> {
         self.write_pages(batch, &store.transfers);
         self.write_ids(batch, &store.ids);
         for field in 0..FIELDS {
@@ -76,7 +83,8 @@ impl Records<Transfer> {
             })
         }));
         write_lists(batch, &store.index, Kind::ACCOUNT, scratch);
-        self.0.clear();
+        let transfers = std::mem::take(&mut self.0);
+        (!transfers.is_empty()).then(|| Segment::new(transfers, scratch))
     }
 
     fn write_ids(&self, batch: &mut Batch, ids: &Keyspace) {

@@ -3,6 +3,7 @@
 use crate::batch::Records;
 use crate::index::Posting;
 use crate::pendings::Pendings;
+use crate::recent::Recent;
 use crate::store::{PROGRESS, Position, Store, encode_position};
 use crate::sums::{Change, Histories};
 use crate::write::Writer;
@@ -31,6 +32,7 @@ pub struct Builder {
     pendings: Pendings,
     histories: Histories,
     scratch: Vec<Posting>,
+    recent: Recent,
     failed: bool,
 }
 
@@ -61,13 +63,14 @@ impl Builder {
             transfers: Records::default(),
             accounts: Records::default(),
             scratch: Vec::new(),
+            recent: Recent::new(position.progress, options.recent_bytes),
             failed: false,
         })
     }
 
     /// Answers from what was committed; for any thread.
     pub fn reader(&self) -> Reader {
-        Reader::new(self.store.clone())
+        Reader::new(self.store.clone(), self.recent.clone())
     }
 
     /// The newest epoch that was committed.
@@ -193,7 +196,7 @@ impl Builder {
             return Ok(());
         }
         let mut batch = self.writer.batch();
-        self.transfers.write(&mut batch, &self.store, &mut self.scratch);
+        let newest = self.transfers.write(&mut batch, &self.store, &mut self.scratch);
         self.accounts.write(&mut batch, &self.store, &mut self.scratch);
         self.histories.write(&mut batch, &self.store)?;
         self.pendings.write(&mut batch, &self.store);
@@ -201,6 +204,7 @@ impl Builder {
         let position = Position { progress: self.taken, expired_through };
         batch.insert(&self.store.state, &[PROGRESS], encode_position(self.cluster, position));
         self.writer.commit(batch)?;
+        self.recent.push(self.taken, newest);
         self.committed = self.taken;
         self.pendings.find_first_stored(&self.store)
     }

@@ -14,6 +14,7 @@ mod packed;
 mod pendings;
 mod query;
 mod read;
+mod recent;
 mod record;
 mod sieve;
 mod store;

@@ -3,6 +3,7 @@
 use crate::index::Kind;
 use crate::packed::{Reference, decode_balances, decode_references, take_u64};
 use crate::read::{Pages, Span, Timed, items};
+use crate::recent::Recent;
 use crate::record::{Record, decode_page, wanted_fields};
 use crate::store::{Key, Store};
 use crate::sums::balances_list;
@@ -28,31 +29,75 @@ pub struct Page<T> {
 #[derive(Clone, Debug)]
 pub struct Reader {
     store: Store,
+    recent: Recent,
+}
+
+/// A transfer that may be wanted.
+enum Candidate {
+    /// It is in memory; whether it is the account's credit.
+    Recent(Transfer, bool),
+    /// It is in the store.
+    Stored(Reference),
+}
+
+impl Timed for Candidate {
+    fn timestamp(&self) -> u64 {
+        match self {
+            Self::Recent(transfer, _) => transfer.timestamp,
+            Self::Stored(reference) => reference.timestamp,
+        }
+    }
 }
 
 impl Reader {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) fn new(store: Store, recent: Recent) -> Self {
+        Self { store, recent }
     }
 
     /// How far the history reaches.
-    pub fn progress(&self) -> Result<Progress, Error> {
-        let position = self.store.position(&self.store.snapshot())?;
-        Ok(position.unwrap_or_default().progress)
+    pub fn progress(&self) -> Progress {
+        self.recent.progress()
     }
 
     /// An account's transfers as they were executed.
     pub fn account_transfers(&self, filter: &Filter) -> Result<Page<Transfer>, Error> {
-        let (store, snapshot) = (&self.store, self.store.snapshot());
         let (fields, span) = (wanted_fields(filter), span(filter));
+        // Taken before the snapshot, so that this has everything that is older.
+        let segments = if span.reversed { self.recent.segments() } else { Vec::new() };
+        let (store, snapshot) = (&self.store, self.store.snapshot());
+        let recent = segments
+            .iter()
+            .flat_map(|segment| segment.newest_of(filter.account_id))
+            .filter(|(transfer, _)| (span.first..=span.last).contains(&transfer.timestamp))
+            .map(|(transfer, credit)| Ok(Candidate::Recent(transfer, credit)));
+        let before = segments.last().map_or(u64::MAX, |oldest| oldest.start() - 1);
+        let stored = || {
+            let list = Kind::ACCOUNT.list(filter.account_id);
+            let span = Span { last: span.last.min(before), ..span };
+            // The store is not asked if memory has enough.
+            let references = items(store, &snapshot, &store.index, list, span, decode_references);
+            let (references, error) = match references {
+                Ok(references) => (Some(references), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            let references = references.into_iter().flatten();
+            references.map(|reference| reference.map(Candidate::Stored)).chain(error)
+        };
+        let is_in_store = span.first <= span.last.min(before);
+        let stored = is_in_store.then_some(stored).into_iter().flat_map(|stored| stored());
         let mut pages = Pages::<Transfer>::new(store, &snapshot, &store.transfers);
-        let list = Kind::ACCOUNT.list(filter.account_id);
-        let references = items(store, &snapshot, &store.index, list, span, decode_references)?;
-        page(filter, references, |reference| {
-            if !is_side(filter, reference.credit) {
+        page(filter, recent.chain(stored), |candidate| {
+            let credit = match &candidate {
+                Candidate::Recent(_, credit) => *credit,
+                Candidate::Stored(reference) => reference.credit,
+            };
+            if !is_side(filter, credit) {
                 return Ok(None);
             }
-            let transfer = pages.record(reference.timestamp, reference.page)?;
+            let transfer = match candidate {
+                Candidate::Recent(transfer, _) => transfer,
+                Candidate::Stored(Reference { timestamp, page, .. }) => pages.record(timestamp, page)?,
+            };
             Ok(transfer.has(&fields).then_some(transfer))
         })
     }

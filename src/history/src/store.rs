@@ -49,10 +49,12 @@ pub struct Options {
     /// Bytes that the builder collects before it commits by itself. It collects whole epochs, so one more than this;
     /// writing them takes some five times as much for a moment.
     pub collected_bytes: usize,
+    /// Bytes of the newest transfers that are kept in memory for readers.
+    pub recent_bytes: usize,
 }
 
 impl Options {
-    /// A history that has some 100 MiB in use at most, mostly half of it; an allocator may keep more.
+    /// A history that has some 230 MiB in use at most, mostly 180 of it; an allocator may keep more.
     pub fn new(directory: impl Into<PathBuf>, cluster: u64) -> Self {
         Self {
             directory: directory.into(),
@@ -60,6 +62,7 @@ impl Options {
             cache_bytes: 16 << 20,
             memtable_bytes: 16 << 20,
             collected_bytes: 4 << 20,
+            recent_bytes: 128 << 20,
         }
     }
 }
