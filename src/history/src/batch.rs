@@ -2,7 +2,6 @@
 
 use crate::index::{Kind, Posting, by_field, write_lists};
 use crate::packed::{Reference, put_u64};
-use crate::recent::Segment;
 use crate::record::{FIELDS, Record};
 use crate::store::Store;
 use crate::write::Batch;
@@ -61,13 +60,13 @@ impl Records<Account> {
 }
 
 impl Records<Transfer> {
-    /// Returns what readers keep in memory of them, if there are any.
+    /// Returns the transfers.
     pub(crate) fn write(
         &mut self,
         batch: &mut Batch,
         store: &Store,
         scratch: &mut Vec<Posting>,
-    ) -> Option<Segment> {
+    ) -> Vec<Transfer> {
         self.write_pages(batch, &store.transfers);
         self.write_ids(batch, &store.ids);
         for field in 0..FIELDS {
@@ -83,8 +82,7 @@ impl Records<Transfer> {
             })
         }));
         write_lists(batch, &store.index, Kind::ACCOUNT, scratch);
-        let transfers = std::mem::take(&mut self.0);
-        (!transfers.is_empty()).then(|| Segment::new(transfers, scratch))
+        std::mem::take(&mut self.0)
     }
 
     fn write_ids(&self, batch: &mut Batch, ids: &Keyspace) {

@@ -9,6 +9,19 @@ pub(crate) const FIELDS: usize = 5;
 /// Bytes of each field in a key, in the order of [`Record::fields`].
 pub(crate) const FIELD_SIZES: [usize; FIELDS] = [16, 8, 4, 2, 4];
 
+/// The fields with an index, of a record or a filter.
+macro_rules! fields {
+    ($of:ident) => {
+        [
+            $of.user_data_128,
+            $of.user_data_64.into(),
+            $of.user_data_32.into(),
+            $of.code.into(),
+            $of.ledger.into(),
+        ]
+    };
+}
+
 /// A record that is kept in pages by its timestamp.
 pub(crate) trait Record: Pod {
     /// Nanoseconds.
@@ -30,13 +43,7 @@ impl Record for Transfer {
     }
 
     fn fields(&self) -> [u128; FIELDS] {
-        [
-            self.user_data_128,
-            self.user_data_64.into(),
-            self.user_data_32.into(),
-            self.code.into(),
-            self.ledger.into(),
-        ]
+        fields!(self)
     }
 }
 
@@ -46,25 +53,13 @@ impl Record for Account {
     }
 
     fn fields(&self) -> [u128; FIELDS] {
-        [
-            self.user_data_128,
-            self.user_data_64.into(),
-            self.user_data_32.into(),
-            self.code.into(),
-            self.ledger.into(),
-        ]
+        fields!(self)
     }
 }
 
 /// The fields of a filter, in the order of [`Record::fields`].
 pub(crate) fn wanted_fields(filter: &Filter) -> [u128; FIELDS] {
-    [
-        filter.user_data_128,
-        filter.user_data_64.into(),
-        filter.user_data_32.into(),
-        filter.code.into(),
-        filter.ledger.into(),
-    ]
+    fields!(filter)
 }
 
 /// The records of a page; `None` if its bytes are not whole records.

@@ -54,7 +54,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// A history that has some 230 MiB in use at most, mostly 180 of it; an allocator may keep more.
+    /// A history that has some 100 MiB in use at most, mostly half of it, and `recent_bytes`; an allocator may keep more.
     pub fn new(directory: impl Into<PathBuf>, cluster: u64) -> Self {
         Self {
             directory: directory.into(),
