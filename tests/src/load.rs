@@ -4,7 +4,7 @@ use crate::harness::HANG;
 use auriga_wire::record::AccountFlags;
 use auriga_wire::reply::ReplyBody;
 use auriga_wire::{
-    Account, FaultCode, IdGenerator, Options, Pipeline, Reply, ReplyReader, RequestFrame, Transfer,
+    Account, Client, FaultCode, IdGenerator, Options, Pipeline, Reply, ReplyReader, RequestFrame, Transfer,
 };
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -66,6 +66,12 @@ pub fn options() -> Options {
         write_timeout: patience,
         ..Options::default()
     }
+}
+
+/// A patient client.
+#[track_caller]
+pub fn connect(address: &str) -> Client {
+    Client::connect(address, options()).expect("the server answers")
 }
 
 /// An account of the tests' ledger.

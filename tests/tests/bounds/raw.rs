@@ -1,7 +1,7 @@
 //! A connection that sends any bytes, and what a test looks at from outside of a server.
 
 use auriga_tests::harness::{HANG, Server};
-use auriga_tests::load::options;
+use auriga_tests::load::{connect, options};
 use auriga_wire::report::Status;
 use auriga_wire::{Client, Fault, Reply, ReplyBody, ReplyReader, RequestFrame};
 use std::io::{Read, Write};
@@ -59,7 +59,7 @@ pub fn sealed(mut frame: RequestFrame) -> Vec<u8> {
 /// A client of the server.
 #[track_caller]
 pub fn client(server: &Server) -> Client {
-    Client::connect(server.address(), options()).expect("the server answers")
+    connect(server.address())
 }
 
 /// A client that doesn't try again.

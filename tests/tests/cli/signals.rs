@@ -2,8 +2,8 @@
 
 use auriga_tests::book::Book;
 use auriga_tests::harness::{Scratch, Start, format, seed};
-use auriga_tests::load::{Told, drive_to_the_end, options, wait_for_answers};
-use auriga_wire::{Client, RequestFrame};
+use auriga_tests::load::{Told, connect, drive_to_the_end, wait_for_answers};
+use auriga_wire::RequestFrame;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::AtomicU64;
@@ -30,7 +30,7 @@ fn a_signal_stops_the_server_and_what_is_under_way_is_answered() {
     let mut answered = 0;
     for signal in [libc::SIGTERM, libc::SIGINT].repeat(STOPS) {
         let server = Start::new(&data).shards(random.u16(1..=2)).serve();
-        let mut client = Client::connect(server.address(), options()).expect("the server answers");
+        let mut client = connect(server.address());
         book.check(&mut client, &mut random, false);
         book.open_accounts(&mut client, 20);
         let (choice, answers, enough) = (book.choice(), AtomicU64::new(0), random.u64(1..40));
@@ -58,7 +58,7 @@ fn a_signal_stops_the_server_and_what_is_under_way_is_answered() {
         book.note(told);
     }
     let server = Start::new(&data).shards(2).serve();
-    let mut client = Client::connect(server.address(), options()).expect("the server answers");
+    let mut client = connect(server.address());
     book.check(&mut client, &mut random, true);
     eprintln!("signals: {} stops, {answered} transfers answered, {} unanswered", 2 * STOPS, book.resolved.1);
     assert_eq!(book.resolved.0, 0, "transfers were executed and their requests not answered");
@@ -74,7 +74,7 @@ fn a_second_signal_ends_the_server_at_once() {
     // that all the same, because this machine is slow, it is tried again.
     for _ in 0..5 {
         let server = Start::new(&data).serve();
-        let mut client = Client::connect(server.address(), options()).expect("the server answers");
+        let mut client = connect(server.address());
         let accounts: Vec<_> = (1..=8_190).map(|id| auriga_tests::load::account(id, 0)).collect();
         client.create_accounts(&accounts).expect("accounts are created");
         let mut lookup = RequestFrame::lookup_accounts(&(1..=8_190).collect::<Vec<_>>());

@@ -6,8 +6,7 @@ use auriga_shards::limits::SECTOR_SIZE;
 use auriga_shards::log::File;
 use auriga_tests::book::Book;
 use auriga_tests::harness::{Scratch, Start, format, run_auriga, seed, text};
-use auriga_tests::load::{Pattern, drive_many, options};
-use auriga_wire::Client;
+use auriga_tests::load::{Pattern, connect, drive_many};
 use std::fs;
 use std::path::Path;
 
@@ -16,7 +15,7 @@ fn write_log(data: &Path, random: &mut fastrand::Rng) -> Book {
     format(data);
     let mut book = Book::default();
     let server = Start::new(data).shards(2).serve();
-    let mut client = Client::connect(server.address(), options()).expect("the server answers");
+    let mut client = connect(server.address());
     book.open_accounts(&mut client, 100);
     // Two clients: the gate gives one to each shard, so both streams get blocks.
     let patterns = [
@@ -93,7 +92,7 @@ fn damaged_blocks_and_cuts_are_named_and_nothing_is_changed() {
     expect_damage(&log, &data, cut, &[&epoch, "epoch of the cut"], |bytes| bytes.copy_from_slice(&stale));
 
     let server = Start::new(&data).shards(2).serve();
-    let mut client = Client::connect(server.address(), options()).expect("the server answers");
+    let mut client = connect(server.address());
     book.check(&mut client, &mut random, true);
     server.stop();
 }
@@ -176,7 +175,7 @@ fn damaged_missing_and_misplaced_files_are_named() {
     fs::rename(&later, cuts(1)).expect("put back");
 
     let server = Start::new(&data).shards(1).serve();
-    let mut client = Client::connect(server.address(), options()).expect("the server answers");
+    let mut client = connect(server.address());
     book.check(&mut client, &mut random, true);
     server.stop();
 }

@@ -2,7 +2,7 @@
 
 use crate::log_files::{Area, LogFiles, hashes};
 use auriga_tests::harness::{Scratch, Start, format, run_auriga, seed, text};
-use auriga_tests::load::{account, options, transfer};
+use auriga_tests::load::{account, connect, transfer};
 use auriga_wire::{Client, IdGenerator, Transfer};
 use std::path::Path;
 
@@ -35,7 +35,7 @@ struct Ledger<'a> {
 
 impl Ledger<'_> {
     fn client(address: &str) -> Client {
-        Client::connect(address, options()).expect("the server answers")
+        connect(address)
     }
 
     /// Starts with a number of shards, adds batches one at a time, so that each is an epoch, and stops.

@@ -1,29 +1,23 @@
 //! Questions about the past, answered by a running server, after its death, and when history has to be built anew.
 
 use auriga_tests::harness::{Scratch, Start, format_any};
-use auriga_tests::load::options;
+use auriga_tests::load::{self, LEDGER, account, connect};
 use auriga_wire::record::{AccountFlags, TransferFlags};
 use auriga_wire::{Account, AccountBalance, Client, Error, FaultCode, Filter, FilterFlags, Page, Transfer};
 
 type F = FilterFlags;
 
-fn connect(address: &str) -> Client {
-    Client::connect(address, options()).expect("the server answers")
-}
-
 /// Alternately from 1 to 2 and from 2 to 1.
 fn transfer(id: u128) -> Transfer {
     let (debit, credit) = if id.is_multiple_of(2) { (1, 2) } else { (2, 1) };
-    Transfer {
-        id,
-        debit_account_id: debit,
-        credit_account_id: credit,
-        amount: id,
-        user_data_64: (id % 5) as u64,
-        ledger: 1,
-        code: 1 + (id % 3) as u16,
-        ..Transfer::default()
-    }
+    let (user_data_64, code) = ((id % 5) as u64, 1 + (id % 3) as u16);
+    Transfer { user_data_64, code, ..load::transfer(id, debit, credit, id) }
+}
+
+/// Accounts 1 and 2, with these flags.
+fn create_accounts(client: &mut Client, flags: [u16; 2]) {
+    let accounts = [account(1, flags[0]), account(2, flags[1])];
+    assert!(client.create_accounts(&accounts).expect("the server answers").refusals.is_empty());
 }
 
 fn fresh(filter: Filter) -> Filter {
@@ -73,7 +67,7 @@ fn check(client: &mut Client, last: u128) {
     let none = all(Filter { account_id: 2, ..filter }, |filter| client.account_balances(filter));
     assert_eq!(none.len(), 0, "account 2 keeps no history");
 
-    let of_ledger = Filter { account_id: 0, ledger: 1, flags: F::ACKNOWLEDGED, ..filter };
+    let of_ledger = Filter { account_id: 0, ledger: LEDGER, flags: F::ACKNOWLEDGED, ..filter };
     let accounts: Vec<Account> = all(of_ledger, |filter| client.query_accounts(filter));
     let seen: Vec<_> = accounts.iter().map(|account| (account.id, account.debits_posted)).collect();
     assert_eq!(seen, [(1, sum(0)), (2, sum(1))], "accounts come with their present balances");
@@ -89,14 +83,7 @@ fn history_is_complete_after_every_death() {
         let server = Start::new(&data).shards(shards).serve();
         let mut client = connect(server.address());
         if life == 0 {
-            let accounts = [(1, AccountFlags::HISTORY), (2, 0)].map(|(id, flags)| Account {
-                id,
-                flags,
-                ledger: 1,
-                code: 1,
-                ..Account::default()
-            });
-            assert!(client.create_accounts(&accounts).expect("the server answers").refusals.is_empty());
+            create_accounts(&mut client, [AccountFlags::HISTORY, 0]);
         } else {
             check(&mut client, last);
         }
@@ -122,14 +109,7 @@ fn without_history_questions_are_refused_and_later_all_of_it_is_there() {
     format_any(&data);
     let server = Start::new(&data).with(&["--history", "off"]).serve();
     let mut client = connect(server.address());
-    let accounts = [1, 2].map(|id| Account {
-        id,
-        flags: if id == 1 { AccountFlags::HISTORY } else { 0 },
-        ledger: 1,
-        code: 1,
-        ..Account::default()
-    });
-    assert!(client.create_accounts(&accounts).expect("the server answers").refusals.is_empty());
+    create_accounts(&mut client, [AccountFlags::HISTORY, 0]);
     let transfers: Vec<Transfer> = (1..=10).map(transfer).collect();
     assert!(client.create_transfers(&transfers).expect("the server answers").refusals.is_empty());
     match client.query_transfers(&Filter { limit: 1, ..Filter::default() }) {
@@ -160,10 +140,7 @@ fn pending_transfers_are_told_as_they_ended() {
     format_any(&data);
     let server = Start::new(&data).shards(2).serve();
     let mut client = connect(server.address());
-    let account = |id| Account { id, flags: AccountFlags::HISTORY, ledger: 1, code: 1, ..Account::default() };
-    assert!(
-        client.create_accounts(&[account(1), account(2)]).expect("the server answers").refusals.is_empty()
-    );
+    create_accounts(&mut client, [AccountFlags::HISTORY; 2]);
     let open = |id| Transfer { flags: TransferFlags::PENDING, ..transfer(id) };
     let end =
         |id, pending_id, amount, flags| Transfer { id, pending_id, amount, flags, ..Transfer::default() };

@@ -1,8 +1,8 @@
 //! Ids are used once: whenever a retry comes, and whatever happens to the server in between.
 
 use auriga_tests::harness::{Scratch, Start, format, format_any};
-use auriga_tests::load::options;
-use auriga_wire::{Account, Client, Error, FaultCode, Transfer, TransferCode};
+use auriga_tests::load::{self, account, connect};
+use auriga_wire::{Client, Error, FaultCode, Transfer, TransferCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SECOND: u64 = 1_000;
@@ -16,23 +16,11 @@ fn now() -> u64 {
 
 /// A transfer whose id is of this time, milliseconds.
 fn transfer(ms: u64, number: u128) -> Transfer {
-    Transfer {
-        id: u128::from(ms) << 80 | number,
-        debit_account_id: 1,
-        credit_account_id: 2,
-        amount: 1,
-        ledger: 1,
-        code: 1,
-        ..Transfer::default()
-    }
-}
-
-fn connect(address: &str) -> Client {
-    Client::connect(address, options()).expect("the server answers")
+    load::transfer(u128::from(ms) << 80 | number, 1, 2, 1)
 }
 
 fn create_accounts(client: &mut Client) {
-    let accounts = [1, 2].map(|id| Account { id, ledger: 1, code: 1, ..Account::default() });
+    let accounts = [1, 2].map(|id| account(id, 0));
     assert!(client.create_accounts(&accounts).expect("the server answers").refusals.is_empty());
 }
 

@@ -2,7 +2,7 @@
 
 use auriga_tests::book::Book;
 use auriga_tests::harness::{Scratch, Server, Start, format, run_auriga, seed, text};
-use auriga_tests::load::{Pattern, drive_many, options};
+use auriga_tests::load::{Pattern, connect, drive_many};
 use auriga_wire::Client;
 use std::path::Path;
 use std::time::Duration;
@@ -51,7 +51,7 @@ fn what_was_acknowledged_survives_kill_nine() {
         let mut book = Book::default();
         for life in 0..KILLS {
             let server = start_and_sometimes_kill(&data, &mut random, &mut early);
-            let mut client = Client::connect(server.address(), options()).expect("the server answers");
+            let mut client = connect(server.address());
             book.check(&mut client, &mut random, false);
             book.open_accounts(&mut client, if life == 0 { ACCOUNTS } else { 1 });
             let (choice, patterns) = (book.choice(), patterns(&mut random));
@@ -64,7 +64,7 @@ fn what_was_acknowledged_survives_kill_nine() {
             kills += 1;
         }
         let server = start(&data, &mut random).serve();
-        let mut client = Client::connect(server.address(), options()).expect("the server answers");
+        let mut client = connect(server.address());
         book.check(&mut client, &mut random, true);
         expect_same_digest_offline(server, &mut client, &data);
         created += book.created().len();

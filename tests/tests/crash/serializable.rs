@@ -5,8 +5,8 @@
 //! both is then a count of transfers; the timestamps say which.
 
 use auriga_tests::harness::{Scratch, Start, format, seed};
-use auriga_tests::load::options;
-use auriga_wire::{Account, Client, IdGenerator, Transfer};
+use auriga_tests::load::{account, connect, options, transfer};
+use auriga_wire::{Client, IdGenerator, Transfer};
 use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,22 +37,6 @@ struct Story {
     reads: Vec<Read>,
 }
 
-fn account(id: u128) -> Account {
-    Account { id, ledger: 1, code: 1, ..Account::default() }
-}
-
-fn transfer(id: u128) -> Transfer {
-    Transfer {
-        id,
-        debit_account_id: 1,
-        credit_account_id: 2,
-        amount: 1,
-        ledger: 1,
-        code: 1,
-        ..Transfer::default()
-    }
-}
-
 /// One client, until the server is gone.
 fn work(address: &str, seed: u64) -> Story {
     let (mut random, mut ids) = (fastrand::Rng::with_seed(seed), IdGenerator::with_seed(seed));
@@ -72,7 +56,7 @@ fn work(address: &str, seed: u64) -> Story {
             continue;
         }
         let ids: Vec<u128> = (0..random.usize(1..=TRANSFERS_MAX)).map(|_| ids.next_id()).collect();
-        let transfers: Vec<Transfer> = ids.iter().copied().map(transfer).collect();
+        let transfers: Vec<Transfer> = ids.iter().map(|id| transfer(*id, 1, 2, 1)).collect();
         let answer = client.create_transfers(&transfers);
         let ended = answer.as_ref().ok().map(|created| {
             assert_eq!(created.refusals, [], "nothing is in the way of these transfers");
@@ -157,8 +141,8 @@ fn several_clients_see_one_order() {
     let (mut writes, mut reads) = (Vec::new(), Vec::new());
     for life in 0..LIVES as u64 {
         let server = Start::new(&data).shards(2 + (life % 2) as u16).serve();
-        let mut client = Client::connect(server.address(), options()).expect("the server answers");
-        client.create_accounts(&[account(1), account(2)]).expect("the server answers");
+        let mut client = connect(server.address());
+        client.create_accounts(&[account(1, 0), account(2, 0)]).expect("the server answers");
         let address = server.address().to_string();
         let stories: Vec<Story> = thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS as u64)
@@ -177,7 +161,7 @@ fn several_clients_see_one_order() {
         }
     }
     let server = Start::new(&data).serve();
-    let mut client = Client::connect(server.address(), options()).expect("the server answers");
+    let mut client = connect(server.address());
     let order = in_order(&mut client, &writes);
     let all = client.lookup_accounts(&[1]).expect("the server answers")[0].debits_posted;
     assert_eq!(all, order.len() as u128, "what was acknowledged or is found is what has moved money");

@@ -2,8 +2,7 @@
 
 use auriga_tests::book::Book;
 use auriga_tests::harness::{Scratch, Start, format, run_auriga, seed, text};
-use auriga_tests::load::{Pattern, drive_many, options};
-use auriga_wire::Client;
+use auriga_tests::load::{Pattern, connect, drive_many};
 
 #[test]
 fn any_number_of_shards_reads_what_two_wrote() {
@@ -13,7 +12,7 @@ fn any_number_of_shards_reads_what_two_wrote() {
     format(&data);
     let mut book = Book::default();
     let server = Start::new(&data).shards(2).serve();
-    let mut client = Client::connect(server.address(), options()).expect("the server answers");
+    let mut client = connect(server.address());
     book.open_accounts(&mut client, 200);
     let patterns = [
         Pattern { batches: vec![1, 50], in_flight: 8, transfers_max: 5_000 },
@@ -27,7 +26,7 @@ fn any_number_of_shards_reads_what_two_wrote() {
     server.stop();
     for shards in [1, 3, 4, 8, 2] {
         let server = Start::new(&data).shards(shards).serve();
-        let mut client = Client::connect(server.address(), options()).expect("the server answers");
+        let mut client = connect(server.address());
         let status = client.status(true).expect("a status");
         assert_eq!((status.digest, status.shards), (digest, u32::from(shards)));
         assert_eq!(status.ids as usize, book.created().len() + book.refused().len());
@@ -36,7 +35,7 @@ fn any_number_of_shards_reads_what_two_wrote() {
     let report = run_auriga(&["inspect", "--data", text(&data), "--digest", "--json"]).expect(0, &[]).json();
     assert_eq!(report["state"]["digest"], format!("{:032x}", digest.unwrap_or_default()));
     let server = Start::new(&data).shards(3).serve();
-    let mut client = Client::connect(server.address(), options()).expect("the server answers");
+    let mut client = connect(server.address());
     book.check(&mut client, &mut random, true);
     server.stop();
 }

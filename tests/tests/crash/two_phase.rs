@@ -1,7 +1,7 @@
 //! Pending transfers, chains and balancing transfers through a running server, and across its death.
 
 use auriga_tests::harness::{Scratch, Start, format_any};
-use auriga_tests::load::options;
+use auriga_tests::load::connect;
 use auriga_wire::record::TransferFlags;
 use auriga_wire::{Account, Client, Transfer, TransferCode};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ fn pending_transfers_survive_a_kill_and_expire_by_themselves() {
     let data = scratch.join("data");
     format_any(&data);
     let server = Start::new(&data).shards(2).serve();
-    let mut client = Client::connect(server.address(), options()).expect("the server answers");
+    let mut client = connect(server.address());
     let accounts = [1, 2, 3].map(|id| Account { id, ledger: 1, code: 1, ..Account::default() });
     assert!(client.create_accounts(&accounts).expect("the server answers").refusals.is_empty());
     let first = [
@@ -59,7 +59,7 @@ fn pending_transfers_survive_a_kill_and_expire_by_themselves() {
     server.kill();
 
     let server = Start::new(&data).shards(3).serve();
-    let mut client = Client::connect(server.address(), options()).expect("the server answers");
+    let mut client = connect(server.address());
     let second = [
         Transfer { pending_id: 11, ..transfer(20, F::VOID_PENDING_TRANSFER, 0) },
         transfer(14, F::LINKED, 5),
