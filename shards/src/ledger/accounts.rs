@@ -46,6 +46,8 @@ pub struct Accounts {
     hot: Pages<Hot>,
     cold: Pages<Cold>,
     pending: Pages<Pending>,
+    sheet: Vec<Hot>,
+    pending_sheet: Vec<Pending>,
 }
 
 /// The pending sums of an account.
@@ -197,26 +199,69 @@ impl Accounts {
 
     /// The account's record with its balances.
     pub fn record(&self, slot: u32) -> Account {
-        let (hot, cold, balance) = (&self.hot[slot], &self.cold[slot], self.balance(slot));
-        Account {
-            id: hot.id,
-            debits_pending: balance.debits.pending,
-            debits_posted: balance.debits.posted,
-            credits_pending: balance.credits.pending,
-            credits_posted: balance.credits.posted,
-            user_data_128: cold.user_data_128,
-            user_data_64: cold.user_data_64,
-            user_data_32: cold.user_data_32,
-            ledger: hot.ledger,
-            code: cold.code,
-            flags: hot.flags,
-            timestamp: cold.timestamp,
-            ..Account::default()
-        }
+        record(&self.hot[slot], &self.cold[slot], &self.pending[slot])
     }
 
     /// Every account's record, in the order of creation.
     pub fn records(&self) -> impl Iterator<Item = Account> {
         (0..self.len() as u32).map(|slot| self.record(slot))
+    }
+
+    /// Freezes what there is, until [`Accounts::take`] has taken it all.
+    pub fn freeze(&mut self) {
+        self.hot.freeze();
+        self.pending.freeze();
+    }
+
+    /// Nothing is frozen any more.
+    pub fn melt(&mut self) {
+        self.hot.melt();
+        self.pending.melt();
+    }
+
+    /// Bytes that are in use because accounts are frozen.
+    pub fn kept_bytes(&self) -> usize {
+        self.hot.kept_bytes() + self.pending.kept_bytes()
+    }
+
+    /// Takes some of what was frozen, as it was then. `false` if all is taken.
+    pub fn take(&mut self, mut take: impl FnMut(&Account)) -> bool {
+        let is_frozen = self.hot.is_frozen();
+        let first = self.hot.take_sheet(&mut self.sheet);
+        self.pending.take_sheet(&mut self.pending_sheet);
+        for ((slot, hot), pending) in (first..).zip(&self.sheet).zip(&self.pending_sheet) {
+            take(&record(hot, &self.cold[slot], pending));
+        }
+        is_frozen
+    }
+
+    /// Puts an account back that a checkpoint holds. Panics if it is there.
+    pub fn restore(&mut self, hash: u64, saved: &Account) {
+        let slot = self.create(hash, saved, saved.timestamp).expect("a checkpoint holds an account once");
+        self.set_balance(
+            slot,
+            &Balance {
+                debits: Sums { pending: saved.debits_pending, posted: saved.debits_posted },
+                credits: Sums { pending: saved.credits_pending, posted: saved.credits_posted },
+            },
+        );
+    }
+}
+
+fn record(hot: &Hot, cold: &Cold, pending: &Pending) -> Account {
+    Account {
+        id: hot.id,
+        debits_pending: pending.debits,
+        debits_posted: hot.debits,
+        credits_pending: pending.credits,
+        credits_posted: hot.credits,
+        user_data_128: cold.user_data_128,
+        user_data_64: cold.user_data_64,
+        user_data_32: cold.user_data_32,
+        ledger: hot.ledger,
+        code: cold.code,
+        flags: hot.flags,
+        timestamp: cold.timestamp,
+        ..Account::default()
     }
 }

@@ -7,9 +7,11 @@
 
 use super::index::Index;
 use super::pages::Pages;
+use super::saved::{SavedDone, SavedId};
 use super::terms::{MILLISECOND_NS, id_ms};
 use crate::place::Position;
 use auriga_wire::{Transfer, TransferCode};
+use std::collections::VecDeque;
 
 /// A generation isn't closed before it has so many ids...
 const GENERATION_MIN: usize = 4_096;
@@ -62,17 +64,8 @@ impl Status {
     }
 }
 
-/// A remembered id: 32 bytes.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    id: u128,
-    position: Position,
-    /// 61 bits of the hash of the compared fields, and the [`Status`].
-    content: u64,
-}
-
 /// Names a remembered id while it is remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IdNumber {
     generation: u32,
     slot: u32,
@@ -104,7 +97,8 @@ pub struct Done {
 #[derive(Debug, Default)]
 struct Generation {
     index: Index,
-    entries: Pages<Entry>,
+    /// `content` is 61 bits of the hash of the compared fields, and the [`Status`].
+    entries: Pages<SavedId>,
     /// What posts, voids and balancing transfers did, by slot, ascending.
     done: Vec<(u32, Done)>,
     /// The time of its newest id, milliseconds.
@@ -122,6 +116,39 @@ pub struct Ids {
     len: usize,
     /// Older ids are forgotten, milliseconds.
     from_ms: u64,
+    /// What a checkpoint has not taken.
+    frozen: Frozen,
+    /// So many are to come back from a checkpoint.
+    expected: usize,
+}
+
+/// What is frozen for a checkpoint and not taken.
+#[derive(Debug, Default)]
+struct Frozen {
+    generations: VecDeque<FrozenGeneration>,
+    /// So many of them are taken but for what was done.
+    taken: usize,
+    /// Older ids were forgotten when it began, milliseconds.
+    from_ms: u64,
+    sheet: Vec<SavedId>,
+}
+
+#[derive(Debug)]
+struct FrozenGeneration {
+    place: u32,
+    /// It, if it was dropped since.
+    dropped: Option<Generation>,
+    /// Entries of its `done` that are frozen.
+    done: usize,
+}
+
+/// Some of what a checkpoint takes.
+#[derive(Debug)]
+pub enum TakenIds<'a> {
+    /// Ids, oldest generation first, each in the order in which they were consumed.
+    Ids(&'a [SavedId]),
+    /// Behind all ids: what posts, voids and balancing transfers among them did, in the same order.
+    Done(Vec<SavedDone>),
 }
 
 /// The hash of what makes a retry the same transfer (61 bits; xxh3 of all fields but id and timestamp).
@@ -146,6 +173,8 @@ impl Default for Ids {
             free: Vec::new(),
             len: 0,
             from_ms: 0,
+            frozen: Frozen::default(),
+            expected: 0,
         }
     }
 }
@@ -187,7 +216,7 @@ impl Ids {
     pub fn find(&self, hash: u64, id: u128, content: u64) -> Option<Consumed> {
         let entry = self.entry(self.number(hash, id)?);
         Some(Consumed {
-            position: entry.position,
+            position: Position(entry.position),
             status: Status::of(entry.content),
             same: entry.content & !STATUS == content,
             check: check_of(id, entry.content),
@@ -199,13 +228,13 @@ impl Ids {
     pub fn created(&self, hash: u64, id: u128) -> Option<(Position, u32, Option<Done>)> {
         let number = self.number(hash, id)?;
         let entry = self.entry(number);
-        let created = (entry.position, check_of(id, entry.content), self.done(number));
+        let created = (Position(entry.position), check_of(id, entry.content), self.done(number));
         (Status::of(entry.content) != Status::Refused).then_some(created)
     }
 
     /// Where the transfer lies that consumed the id with this number.
     pub fn position(&self, number: IdNumber) -> Position {
-        self.entry(number).position
+        Position(self.entry(number).position)
     }
 
     /// [`check_of`] the transfer that consumed the id with this number.
@@ -221,11 +250,13 @@ impl Ids {
         let at = self.order_of(ms);
         let mut generation = self.order[at].1;
         let open = &self.generations[generation as usize];
-        if open.entries.len() >= GENERATION_MIN.max(self.len / GENERATION_SHARE) && ms > open.newest_ms {
+        let is_full =
+            open.entries.len() >= GENERATION_MIN.max(self.len.max(self.expected) / GENERATION_SHARE);
+        if is_full && ms > open.newest_ms {
             generation = self.begin_generation(at + 1, ms);
         }
         let open = &mut self.generations[generation as usize];
-        let slot = open.entries.push(Entry { id, position, content });
+        let slot = open.entries.push(SavedId { id, position: position.0, content });
         open.index.insert(hash, slot);
         open.newest_ms = open.newest_ms.max(ms);
         self.len += 1;
@@ -246,16 +277,84 @@ impl Ids {
     pub fn forget_before(&mut self, from_ms: u64) {
         self.from_ms = self.from_ms.max(from_ms);
         let passed = self.order.partition_point(|(start, _)| *start <= self.from_ms).saturating_sub(1);
-        for (_, generation) in self.order.drain(..passed) {
-            let dropped = std::mem::take(&mut self.generations[generation as usize]);
-            self.len -= dropped.entries.len();
-            self.free.push(generation);
+        for (_, place) in self.order.drain(..passed) {
+            self.len -= drop_generation(&mut self.generations, place, &mut self.frozen);
+            self.free.push(place);
         }
-        let oldest = &mut self.generations[self.order[0].1 as usize];
+        let place = self.order[0].1;
+        let oldest = &self.generations[place as usize];
         if oldest.newest_ms < self.from_ms && !oldest.entries.is_empty() {
-            self.len -= oldest.entries.len();
-            *oldest = Generation::default();
+            self.len -= drop_generation(&mut self.generations, place, &mut self.frozen);
         }
+    }
+
+    /// Freezes what is remembered, until [`Ids::take`] has taken it all.
+    pub fn freeze(&mut self) {
+        self.melt();
+        self.frozen.from_ms = self.from_ms;
+        for (_, place) in &self.order {
+            let generation = &mut self.generations[*place as usize];
+            generation.entries.freeze();
+            let done = generation.done.len();
+            self.frozen.generations.push_back(FrozenGeneration { place: *place, dropped: None, done });
+        }
+    }
+
+    /// Nothing is frozen any more.
+    pub fn melt(&mut self) {
+        self.frozen.taken = 0;
+        for frozen in self.frozen.generations.drain(..).filter(|frozen| frozen.dropped.is_none()) {
+            self.generations[frozen.place as usize].entries.melt();
+        }
+    }
+
+    /// Bytes that are in use because ids are frozen.
+    pub fn kept_bytes(&self) -> usize {
+        let all = self.frozen.generations.iter().map(|frozen| match &frozen.dropped {
+            Some(dropped) => dropped.entries.len() * size_of::<SavedId>(),
+            None => self.generations[frozen.place as usize].entries.kept_bytes(),
+        });
+        all.sum()
+    }
+
+    /// Takes some of what was frozen, as it was then; `None` if all is taken.
+    pub fn take(&mut self) -> Option<TakenIds<'_>> {
+        let Frozen { generations, taken, from_ms, sheet } = &mut self.frozen;
+        if let Some(frozen) = generations.get_mut(*taken) {
+            let generation = frozen.dropped.as_mut().unwrap_or(&mut self.generations[frozen.place as usize]);
+            generation.entries.take_sheet(sheet);
+            *taken += usize::from(!generation.entries.is_frozen());
+            sheet.retain(|entry| id_ms(entry.id) >= *from_ms);
+            return Some(TakenIds::Ids(sheet));
+        }
+        let frozen = generations.pop_front()?;
+        *taken -= 1;
+        let generation = frozen.dropped.as_ref().unwrap_or(&self.generations[frozen.place as usize]);
+        let done = generation.done[..frozen.done].iter();
+        let done = done.map(|(slot, done)| SavedDone::new(generation.entries[*slot].id, done));
+        Some(TakenIds::Done(done.filter(|done| id_ms(done.id) >= *from_ms).collect()))
+    }
+
+    /// How much a checkpoint will take at most: ids, and what was done.
+    pub fn frozen_count(&self) -> (usize, usize) {
+        let done = self.frozen.generations.iter().map(|frozen| frozen.done).sum();
+        (self.len, done)
+    }
+
+    /// So many ids come back from a checkpoint, all shards' at most; 0 when all have come.
+    pub fn expect(&mut self, count: usize) {
+        self.expected = count;
+    }
+
+    /// Remembers an id again as a checkpoint says.
+    pub fn restore(&mut self, hash: u64, saved: &SavedId) {
+        self.consume(hash, saved.id, Position(saved.position), saved.content);
+    }
+
+    /// Notes again what the transfer with this id did. Panics if the id is not remembered.
+    pub fn restore_done(&mut self, hash: u64, saved: &SavedDone) {
+        let number = self.number(hash, saved.id).expect("ids come before what they did");
+        self.set_done(number, saved.done());
     }
 
     /// A horizon that frees the memory of at least a sixteenth of the ids, nanoseconds.
@@ -281,7 +380,7 @@ impl Ids {
     }
 
     #[inline]
-    fn entry(&self, number: IdNumber) -> &Entry {
+    fn entry(&self, number: IdNumber) -> &SavedId {
         &self.generations[number.generation as usize].entries[number.slot]
     }
 
@@ -336,35 +435,36 @@ impl Ids {
         self.order.iter().map(|(_, generation)| &self.generations[*generation as usize])
     }
 
-    /// Every entry that is not forgotten.
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
+    /// Every id that is not forgotten, with what is remembered of it.
+    pub fn entries(&self) -> impl Iterator<Item = &SavedId> {
         let from_ms = self.from_ms;
         self.generations().flat_map(|g| g.entries.iter()).filter(move |entry| id_ms(entry.id) >= from_ms)
     }
 
-    /// The ids of posts, voids and balancing transfers with what they moved.
-    pub fn amounts(&self) -> impl Iterator<Item = (u128, u128)> {
+    /// What posts, voids and balancing transfers did.
+    pub fn all_done(&self) -> impl Iterator<Item = SavedDone> {
         let all = self
             .generations()
-            .flat_map(|g| g.done.iter().map(|(slot, done)| (g.entries[*slot].id, done.amount)));
-        all.filter(|(id, _)| id_ms(*id) >= self.from_ms)
+            .flat_map(|g| g.done.iter().map(|(slot, done)| SavedDone::new(g.entries[*slot].id, done)));
+        all.filter(|done| id_ms(done.id) >= self.from_ms)
     }
 
     /// Every id with the position of its transfer and what became of that.
     pub fn iter(&self) -> impl Iterator<Item = (u128, Position, Status)> {
-        self.entries().map(|e| (e.id, e.position, Status::of(e.content)))
+        self.entries().map(|e| (e.id, Position(e.position), Status::of(e.content)))
     }
+}
 
-    /// The bytes of every entry that belong to the state, for the digest.
-    pub(crate) fn canonical(&self) -> impl Iterator<Item = [u8; 32]> {
-        self.entries().map(|e| {
-            let mut bytes = [0; 32];
-            bytes[..16].copy_from_slice(&e.id.to_le_bytes());
-            bytes[16..24].copy_from_slice(&e.position.0.to_le_bytes());
-            bytes[24..].copy_from_slice(&e.content.to_le_bytes());
-            bytes
-        })
+/// Drops a generation, unless a checkpoint has not taken it: that goes on with it. Returns the number of its ids.
+fn drop_generation(generations: &mut [Generation], place: u32, frozen: &mut Frozen) -> usize {
+    let mut dropped = std::mem::take(&mut generations[place as usize]);
+    let count = dropped.entries.len();
+    let waits = |frozen: &&mut FrozenGeneration| frozen.place == place && frozen.dropped.is_none();
+    if let Some(frozen) = frozen.generations.iter_mut().find(waits) {
+        dropped.index = Index::default();
+        frozen.dropped = Some(dropped);
     }
+    count
 }
 
 #[cfg(test)]
@@ -419,7 +519,7 @@ mod tests {
                 let known = ids.find(placement.hash(*id), *id, round << 3).expect("it is remembered");
                 assert_eq!((known.position.0, known.same), (*round, true), "seed {seed}");
             }
-            assert!(ids.amounts().all(|(id, amount)| u128::from(all[&id]) == amount));
+            assert!(ids.all_done().all(|done| u128::from(all[&done.id]) == done.amount));
             assert!(
                 ids.len() < all.len() + all.len() / 4 + 2 * GENERATION_MIN,
                 "{} of {}",

@@ -6,6 +6,7 @@ pub mod index;
 pub mod pages;
 pub mod pendings;
 pub mod rules;
+pub mod saved;
 pub mod terms;
 
 /// Asks the CPU for the cache line of `place`.
@@ -25,6 +26,7 @@ use crate::place::Placement;
 use accounts::Accounts;
 use ids::Ids;
 use pendings::Pendings;
+use saved::{SavedKind, SavedPending};
 
 /// What one shard holds of the ledger.
 #[derive(Debug)]
@@ -45,14 +47,16 @@ impl Ledger {
         Self { placement, accounts: Accounts::default(), ids: Ids::default(), pendings: Pendings::default() }
     }
 
-    /// The sum, modulo 2^128, of a hash of every account, every remembered id with its outcome, and every pending transfer.
+    /// The sum, modulo 2^128, of a hash of every account, every remembered id with its outcome, and every pending transfer, as
+    /// checkpoints hold them.
     /// Neither order nor sharding changes it: the digests of all shards add up to that of the whole state.
     pub fn digest(&self) -> u128 {
-        let hash = |kind: u64, bytes: &[u8]| xxhash_rust::xxh3::xxh3_128_with_seed(bytes, kind);
-        let accounts = self.accounts.records().map(|a| hash(1, bytemuck::bytes_of(&a)));
-        let ids = self.ids.canonical().map(|id| hash(2, &id));
-        let amounts = self.ids.amounts().map(|(id, amount)| hash(3, bytemuck::bytes_of(&[id, amount])));
-        let pendings = self.pendings.iter().map(|pending| hash(4, &pending.canonical()));
-        accounts.chain(ids).chain(amounts).chain(pendings).fold(0, u128::wrapping_add)
+        let hash = |kind: SavedKind, record: &[u8]| kind.hash(record);
+        let accounts = self.accounts.records().map(|a| hash(SavedKind::Account, bytemuck::bytes_of(&a)));
+        let ids = self.ids.entries().map(|id| hash(SavedKind::Id, bytemuck::bytes_of(id)));
+        let done = self.ids.all_done().map(|done| hash(SavedKind::Done, bytemuck::bytes_of(&done)));
+        let pendings = self.pendings.iter().map(SavedPending::new);
+        let pendings = pendings.map(|saved| hash(SavedKind::Pending, bytemuck::bytes_of(&saved)));
+        accounts.chain(ids).chain(done).chain(pendings).fold(0, u128::wrapping_add)
     }
 }

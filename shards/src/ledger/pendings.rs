@@ -38,21 +38,6 @@ pub struct Pending {
     pub flags: u16,
 }
 
-impl Pending {
-    /// Its bytes, for the digest.
-    pub(crate) fn canonical(&self) -> [u8; 88] {
-        let mut bytes = [0; 88];
-        let amounts = [self.id, self.debit_account_id, self.credit_account_id, self.amount];
-        bytes[..64].copy_from_slice(bytemuck::bytes_of(&amounts));
-        bytes[64..72].copy_from_slice(&self.deadline.unwrap_or(0).to_le_bytes());
-        bytes[72..80].copy_from_slice(&self.position.0.to_le_bytes());
-        bytes[80..84].copy_from_slice(&self.ledger.to_le_bytes());
-        bytes[84..86].copy_from_slice(&self.code.to_le_bytes());
-        bytes[86..].copy_from_slice(&self.flags.to_le_bytes());
-        bytes
-    }
-}
-
 /// A pending transfer, or a free entry: 128 bytes.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -82,6 +67,7 @@ pub struct Pendings {
     free: Vec<u32>,
     /// By the number of the span: those that expire.
     due: BTreeMap<u64, Span>,
+    sheet: Vec<Entry>,
 }
 
 impl Pendings {
@@ -217,6 +203,29 @@ impl Pendings {
         for number in numbers {
             expired(self.remove(placement.hash(self.get(number).id), number));
         }
+    }
+
+    /// Freezes what there is, until [`Pendings::take`] has taken it all.
+    pub fn freeze(&mut self) {
+        self.entries.freeze();
+    }
+
+    /// Nothing is frozen any more.
+    pub fn melt(&mut self) {
+        self.entries.melt();
+    }
+
+    /// Bytes that are in use because pending transfers are frozen.
+    pub fn kept_bytes(&self) -> usize {
+        self.entries.kept_bytes()
+    }
+
+    /// Takes some of what was frozen, as it was then. `false` if all is taken.
+    pub fn take(&mut self, mut take: impl FnMut(&Pending)) -> bool {
+        let is_frozen = self.entries.is_frozen();
+        self.entries.take_sheet(&mut self.sheet);
+        self.sheet.iter().map(|entry| &entry.pending).filter(|pending| pending.id != 0).for_each(&mut take);
+        is_frozen
     }
 
     /// Every pending transfer.
