@@ -1,9 +1,12 @@
 //! The data directory: formatting it, opening it for one process alone, and what files lie in it.
 //!
-//! `auriga.toml` says what it is, `lock` is held while a process uses it, `cuts/` and `streams/` hold the log.
+//! `auriga.toml` says what it is, `lock` is held while a process uses it, `cuts/` and `streams/` hold the log, `checkpoints/` two
+//! checkpoints, `spare/` segments to be used again. `keep` is locked while a backup needs the log as it is.
 
 use crate::failure::{Failure, Outcome};
-use auriga_shards::limits::SECTOR_SIZE;
+use auriga_shards::checkpoint::manifest::Manifest;
+use auriga_shards::checkpoint::{File as CheckpointFile, SLOTS};
+use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE};
 use auriga_shards::log::{File as LogFile, IdMode, Identity};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -18,6 +21,9 @@ pub const FORMAT: u32 = 1;
 pub const CLUSTER_MAX: u64 = i64::MAX as u64;
 const IDENTITY_FILE: &str = "auriga.toml";
 const LOCK_FILE: &str = "lock";
+const KEEP_FILE: &str = "keep";
+const LOG_FOLDERS: [&str; 2] = ["cuts", "streams"];
+const SPARE_FOLDER: &str = "spare";
 
 /// What `auriga.toml` says.
 #[derive(Serialize, Deserialize)]
@@ -34,6 +40,8 @@ pub struct Directory {
     pub path: PathBuf,
     /// What all its files belong to.
     pub identity: Identity,
+    /// Where segments go that the log doesn't need any more.
+    archive: Option<PathBuf>,
     _lock: Option<File>,
 }
 
@@ -55,7 +63,7 @@ pub fn format(path: &Path, cluster: u64, id_mode: IdMode) -> Outcome<()> {
             let _ = fs::remove_dir(path);
         }
     })?;
-    for folder in ["cuts", "streams"] {
+    for folder in LOG_FOLDERS.into_iter().chain([SPARE_FOLDER]) {
         let folder = path.join(folder);
         fs::create_dir(&folder).map_err(|e| cannot("create", &folder, &e))?;
         sync_directory(&folder)?;
@@ -75,56 +83,151 @@ impl Directory {
         let identity = read_identity(path)?;
         let lock = lock(path)?;
         check_direct_io(path)?;
-        Ok(Self { path: path.into(), identity, _lock: Some(lock) })
+        Ok(Self { path: path.into(), identity, archive: None, _lock: Some(lock) })
+    }
+
+    /// With an archive: segments are moved there, and read from there.
+    pub fn with_archive(self, archive: Option<PathBuf>) -> Outcome<Self> {
+        for folder in archive.iter().flat_map(|archive| LOG_FOLDERS.map(|folder| archive.join(folder))) {
+            fs::create_dir_all(&folder).map_err(|e| cannot("create", &folder, &e))?;
+        }
+        Ok(Self { archive, ..self })
     }
 
     /// Looks at a directory without changing or locking it.
     pub fn look(path: &Path) -> Outcome<Self> {
-        Ok(Self { path: path.into(), identity: read_identity(path)?, _lock: None })
+        Ok(Self { path: path.into(), identity: read_identity(path)?, archive: None, _lock: None })
     }
 
-    /// The path of a file of the log.
+    /// The path of a file of the log, in the archive if it was moved there.
     pub fn file(&self, file: LogFile) -> PathBuf {
-        self.path.join(file.to_string())
+        let path = self.path.join(file.to_string());
+        match self.archived(file) {
+            Some(archived) if !path.exists() && archived.exists() => archived,
+            _ => path,
+        }
     }
 
-    /// Every file of the log, in order, each checked to belong here and none missing in between.
-    pub fn log_files(&self) -> Outcome<Vec<LogFile>> {
-        let mut files = Vec::new();
-        for folder in ["cuts", "streams"] {
-            let folder = self.path.join(folder);
-            for entry in fs::read_dir(&folder).map_err(|e| cannot("read", &folder, &e))? {
-                let entry = entry.map_err(|e| cannot("read", &folder, &e))?;
-                files.extend(entry.file_name().to_str().and_then(|name| parse_name(&folder, name)));
-            }
+    /// Where a file goes when it is archived.
+    pub fn archived(&self, file: LogFile) -> Option<PathBuf> {
+        self.archive.as_ref().map(|archive| archive.join(file.to_string()))
+    }
+
+    /// Segments of streams that may be used again.
+    pub fn spares(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path.join(SPARE_FOLDER)).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    }
+
+    /// Where another one goes.
+    pub fn new_spare(&self) -> Outcome<PathBuf> {
+        let folder = self.path.join(SPARE_FOLDER);
+        fs::create_dir_all(&folder).map_err(|e| cannot("create", &folder, &e))?;
+        let free = (0..).map(|number| folder.join(format!("{number:08}"))).find(|path| !path.exists());
+        Ok(free.expect("numbers don't end"))
+    }
+
+    /// Keeps backups from beginning while files of the log are removed; `None` if one is being made.
+    pub fn lock_log(&self) -> Outcome<Option<File>> {
+        let path = self.path.join(KEEP_FILE);
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = opened.map_err(|e| cannot("open", &path, &e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(e)) => Err(cannot("lock", &path, &e)),
         }
-        files.sort_unstable();
+    }
+
+    /// The checkpoints that the slots hold. One that can't be read is not there, and said.
+    pub fn manifests(&self) -> [Option<Manifest>; SLOTS] {
+        std::array::from_fn(|slot| {
+            let path = self.path.join(CheckpointFile::Manifest { slot: slot as u8 }.to_string());
+            let bytes = match fs::read(&path) {
+                Ok(bytes) => bytes,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return None,
+                Err(e) => {
+                    tracing::warn!("{}: {e}. The checkpoint is not used", path.display());
+                    return None;
+                }
+            };
+            let manifest = Manifest::decode(&self.identity, &bytes);
+            manifest
+                .map_err(|damage| tracing::warn!("{}: {damage}. The checkpoint is not used", path.display()))
+                .ok()
+        })
+    }
+
+    /// Every file of the log that is not archived, in order, each checked to belong here and none missing in between.
+    pub fn log_files(&self) -> Outcome<Vec<LogFile>> {
+        let files = log_files_in(&self.path)?;
         for file in &files {
             self.check_file(*file)?;
         }
-        let mut next_cuts = 0;
-        for file in &files {
+        self.check_cuts(&files)?;
+        self.check_beginning(&files)?;
+        Ok(files)
+    }
+
+    /// Checks that the cut log has its beginning, unless it was removed behind a checkpoint.
+    fn check_beginning(&self, files: &[LogFile]) -> Outcome<()> {
+        let first = LogFile::Cuts { segment: 0 };
+        let has_checkpoint = (0..SLOTS)
+            .any(|slot| self.path.join(CheckpointFile::Manifest { slot: slot as u8 }.to_string()).exists());
+        if files.is_empty() || self.file(first).exists() || has_checkpoint {
+            return Ok(());
+        }
+        Err(Failure::damaged(format!(
+            "{}: missing, although later segments are there, and there is no checkpoint that they continue. Restore it from a \
+             copy of this directory",
+            self.file(first).display()
+        )))
+    }
+
+    /// The first epoch that the log, with its archive, has.
+    pub fn log_from(&self) -> Outcome<u64> {
+        let mut files = log_files_in(&self.path)?;
+        if let Some(archive) = &self.archive {
+            files.extend(log_files_in(archive)?);
+        }
+        let mut cuts: Vec<u32> = files
+            .iter()
+            .filter_map(|file| if let LogFile::Cuts { segment } = file { Some(*segment) } else { None })
+            .collect();
+        cuts.sort_unstable();
+        // From the newest segment back, as long as none is missing.
+        let pairs = cuts.windows(2).rev();
+        let first = pairs.take_while(|pair| pair[0] + 1 >= pair[1]).last().map(|pair| pair[0]);
+        let first = first.or(cuts.last().copied()).unwrap_or(0);
+        Ok(u64::from(first) * CUT_SEGMENT_SLOTS + 1)
+    }
+
+    /// Checks that no segment of the cut log is missing between others.
+    fn check_cuts(&self, files: &[LogFile]) -> Outcome<()> {
+        let mut next_cuts = None;
+        for file in files {
             if let LogFile::Cuts { segment } = file {
-                if *segment != next_cuts {
-                    let missing = LogFile::Cuts { segment: next_cuts };
+                let expected = next_cuts.unwrap_or(*segment);
+                if *segment != expected {
+                    let missing = LogFile::Cuts { segment: expected };
                     let message = format!(
                         "{}: missing, although later segments are there",
                         self.file(missing).display()
                     );
                     return Err(Failure::damaged(message + ". Restore it from a copy of this directory"));
                 }
-                next_cuts += 1;
+                next_cuts = Some(segment + 1);
             }
         }
         // Streams get files only when the cut log holds an opening cut.
-        if next_cuts == 0 && !files.is_empty() {
+        if next_cuts.is_none() && !files.is_empty() {
             let missing = self.file(LogFile::Cuts { segment: 0 });
             return Err(Failure::damaged(format!(
                 "{}: missing, although streams are there. Restore it from a copy of this directory",
                 missing.display()
             )));
         }
-        Ok(files)
+        Ok(())
     }
 
     fn check_file(&self, file: LogFile) -> Outcome<()> {
@@ -144,6 +247,20 @@ impl Directory {
         file.check_header(&self.identity, &sector)
             .map_err(|damage| Failure::damaged(format!("{}: {damage}", path.display())))
     }
+}
+
+/// The files of the log below a directory, in order.
+fn log_files_in(path: &Path) -> Outcome<Vec<LogFile>> {
+    let mut files = Vec::new();
+    for folder in LOG_FOLDERS {
+        let folder = path.join(folder);
+        for entry in fs::read_dir(&folder).map_err(|e| cannot("read", &folder, &e))? {
+            let entry = entry.map_err(|e| cannot("read", &folder, &e))?;
+            files.extend(entry.file_name().to_str().and_then(|name| parse_name(&folder, name)));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
 }
 
 fn parse_name(folder: &Path, name: &str) -> Option<LogFile> {
@@ -242,6 +359,19 @@ fn keeps_files_in_memory(path: &Path) -> bool {
     // SAFETY: the descriptor is open and `stat` is writable for the call.
     let known = unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut stat) } == 0;
     known && [libc::TMPFS_MAGIC as u64, RAMFS_MAGIC].contains(&(stat.f_type as u64))
+}
+
+/// Gives a file its room on the disk.
+pub fn preallocate(file: &File, size: u64) -> std::io::Result<()> {
+    // SAFETY: the descriptor is open; no memory is passed.
+    match unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, size as libc::off_t) } {
+        0 => Ok(()),
+        _ => match std::io::Error::last_os_error() {
+            // Not every file system can; what is written allocates as well.
+            e if e.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+            e => Err(e),
+        },
+    }
 }
 
 /// Makes the names in a directory durable.

@@ -10,6 +10,7 @@
 //! is nothing to do the core spins for a short, configured time (yielding, so that its I/O goes on), then parks.
 
 use crate::buffers::{Buffers, Unsent};
+use crate::checkpointer;
 use crate::clock;
 use crate::connection::{Closed, Connection, SMALL_BUFFER, answer_size_max};
 use crate::doorbell::Doorbell;
@@ -21,6 +22,7 @@ use crate::storage::Storage;
 use auriga_shards::arrival::ConnectionId;
 use auriga_shards::execute::message::Lane;
 use auriga_shards::histograms::Stage;
+use auriga_shards::lead::Found;
 use auriga_shards::mesh::Mesh;
 use auriga_shards::place::ShardId;
 use auriga_shards::shard::Shard;
@@ -74,6 +76,10 @@ pub struct Ends {
     pub metrics: crate::metrics::Feed,
     /// To and from history, if one is kept.
     pub history: Option<past::Ends>,
+    /// To and from the checkpointer.
+    pub checkpointer: checkpointer::Ends,
+    /// Of shard 0: what the start has found in the directory.
+    pub found: Option<Found>,
 }
 
 struct State {
@@ -135,8 +141,9 @@ impl Core {
         let ready = Ready::new(Bell(self.doorbell.clone())).expect("an eventfd can be polled");
         let core = self.clone();
         runtime::spawn(async move { core.beat().await });
-        if self.number == ShardId(0) {
-            self.step(Input::Recover);
+        let found = self.state.borrow_mut().ends.found.take();
+        if let Some(found) = found {
+            self.step(Input::Recover(Box::new(found)));
         }
         let mut idle_since = None;
         let mut turns = 0;
@@ -205,6 +212,11 @@ impl Core {
             shard.step(clock, input, outputs);
             worked = true;
         }
+        while let Some((errand, end)) = ends.checkpointer.hear() {
+            let of_plan = errand.is_of_plan();
+            shard.step(clock, Input::ErrandEnded { of_plan, end }, outputs);
+            worked = true;
+        }
         if let Some(history) = &mut ends.history {
             worked |= history.hear(|input| shard.step(clock, input, outputs));
         }
@@ -230,6 +242,7 @@ impl Core {
             || !state.ends.news.is_empty()
             || !state.ends.arrivals.is_empty()
             || state.ends.history.as_ref().is_some_and(past::Ends::has_news)
+            || state.ends.checkpointer.has_news()
             || shards.into_iter().any(|from| {
                 state.ends.mesh.has(from, Lane::Control)
                     || state.shard.wants_route(from) && state.ends.mesh.has(from, Lane::Route)
@@ -294,6 +307,16 @@ impl Core {
                 }
                 Output::Executed(facts) => history(ends).tell(facts),
                 Output::AskHistory(question) => history(ends).ask(*question),
+                Output::Errand(errand) => ends.checkpointer.send(errand),
+                Output::Checkpointed { epoch, bytes } => self.shared.checkpointed(epoch, bytes),
+                Output::CheckpointFailed(why) => {
+                    tracing::warn!("no checkpoint could be taken: {why}. It is tried again; nothing is lost");
+                }
+                Output::Loaded { epoch } => self.shared.loaded(epoch),
+                Output::CheckpointDamaged(damage) => {
+                    tracing::warn!("a checkpoint is damaged: {damage}. The start goes on without it");
+                }
+                Output::NoCheckpoint { log_from } => self.shared.no_checkpoint(log_from),
                 Output::PrepareCuts { first, last } => wish(ends, Wish { stream: None, first, last }),
                 Output::Recovered { end, dropped } => self.shared.recovered(&end, dropped.as_ref()),
                 Output::Serving { incarnation } => self.shared.serving(self.number, incarnation),

@@ -5,6 +5,9 @@ use crate::cli::{InspectArguments, print_json};
 use crate::clock;
 use crate::directory::Directory;
 use crate::failure::{Failure, Outcome};
+use auriga_shards::checkpoint::plan::Policy;
+use auriga_shards::checkpoint::sheet::SHEET_SIZE;
+use auriga_shards::lead::Found;
 use auriga_shards::limits::{Limits, SECTOR_SIZE};
 use auriga_shards::log::recover::Recovery;
 use auriga_shards::log::segment::cut_place;
@@ -61,9 +64,11 @@ pub(crate) fn run(asked: &InspectArguments) -> Outcome<()> {
         files_bytes: files.iter().map(|file| file.size()).sum(),
         state: None,
     };
-    read_cuts(&directory, &files, &mut report)?;
+    let found =
+        Found { manifests: directory.manifests(), log_from: directory.log_from()?, ..Found::default() };
+    read_cuts(&directory, &found, &files, &mut report)?;
     if asked.digest {
-        report.state = Some(replay(&directory)?);
+        report.state = Some(replay(&directory, found)?);
     }
     if asked.json {
         return print_json(&report);
@@ -88,14 +93,24 @@ pub(crate) fn run(asked: &InspectArguments) -> Outcome<()> {
     Ok(())
 }
 
-fn read_cuts(directory: &Directory, files: &[LogFile], report: &mut Report) -> Outcome<()> {
-    let mut recovery = Recovery::new(directory.identity);
-    let mut epoch = 1;
+fn read_cuts(directory: &Directory, found: &Found, files: &[LogFile], report: &mut Report) -> Outcome<()> {
+    // The oldest checkpoint says what the cut behind it continues.
+    let from = found.manifests.iter().flatten().map(|manifest| manifest.end).min_by_key(|end| end.epoch);
+    let from = from.filter(|_| found.log_from > 1).unwrap_or_default();
+    if from.epoch + 1 < found.log_from {
+        return Err(no_checkpoint(found.log_from));
+    }
+    let mut recovery = Recovery::new(directory.identity, from);
+    let mut epoch = found.log_from;
     for file in files.iter().filter(|file| matches!(file, LogFile::Cuts { .. })) {
         let bytes = std::fs::read(directory.file(*file)).map_err(|e| {
             Failure::environment(format!("can't read {}: {e}", directory.file(*file).display()))
         })?;
         for sector in bytes[SECTOR_SIZE..].chunks_exact(SECTOR_SIZE) {
+            if epoch <= from.epoch {
+                epoch += 1;
+                continue;
+            }
             if let Some(cut) = recovery.take(epoch, sector) {
                 report.cuts += 1;
                 report.blocks += cut.blocks.len() as u64;
@@ -110,8 +125,15 @@ fn read_cuts(directory: &Directory, files: &[LogFile], report: &mut Report) -> O
     recovery.finish(None).map(|_| ()).map_err(|hole| Failure::log(&hole))
 }
 
+fn no_checkpoint(log_from: u64) -> Failure {
+    Failure::damaged(format!(
+        "the log begins with epoch {log_from}, and there is no checkpoint from which it goes on. Restore the directory from a \
+         backup, and keep this one"
+    ))
+}
+
 /// Replays the log in one shard; reads are made at once, writes never.
-fn replay(directory: &Directory) -> Outcome<State> {
+fn replay(directory: &Directory, found: Found) -> Outcome<State> {
     let config = Config {
         history: false,
         shard: ShardId(0),
@@ -120,10 +142,11 @@ fn replay(directory: &Directory) -> Outcome<State> {
         limits: Limits::default(),
         cpu: 0,
         accept_clock: true,
+        checkpoints: Policy { every: 0, ..Policy::default() },
     };
     let mut shard = Shard::new(config, Box::new(|_| {}));
     let mut out = Outputs::default();
-    shard.step(clock::now(), Input::Recover, &mut out);
+    shard.step(clock::now(), Input::Recover(Box::new(found)), &mut out);
     let mut end: Option<(LogEnd, Option<String>)> = None;
     while end.is_none() {
         let todo = std::mem::take(&mut out.list);
@@ -143,6 +166,17 @@ fn replay(directory: &Directory) -> Outcome<State> {
                     let failure = read.err().map(|e| Damage(e.to_string()).0);
                     shard.step(clock::now(), Input::BlockRead { epoch, entry, block, failure }, &mut out);
                 }
+                Output::ReadSheets { file, first, count } => {
+                    let mut bytes = vec![0; count as usize * SHEET_SIZE];
+                    let read = File::open(directory.path.join(file.to_string()));
+                    let read = read.and_then(|file| {
+                        file.read_exact_at(&mut bytes, u64::from(first) * SHEET_SIZE as u64)
+                    });
+                    let bytes = read.map(|()| &bytes[..]).map_err(|e| e.to_string());
+                    shard.step(clock::now(), Input::SheetsRead(bytes), &mut out);
+                }
+                Output::CheckpointDamaged(damage) => eprintln!("auriga: a checkpoint is damaged: {damage}"),
+                Output::NoCheckpoint { log_from } => return Err(no_checkpoint(log_from)),
                 Output::Damaged(hole) => return Err(Failure::log(&hole)),
                 Output::Recovered { end: found, dropped } => {
                     let dropped =

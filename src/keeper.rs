@@ -6,13 +6,12 @@
 use crate::directory::{self, Directory};
 use crate::doorbell::Doorbell;
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
-use auriga_shards::log::File as LogFile;
+use auriga_shards::log::{File as LogFile, Sector};
 use auriga_shards::place::ShardId;
 use rtrb::{Consumer, Producer};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,8 +60,10 @@ pub struct Client {
 /// The log's use of the disk, for the status.
 #[derive(Debug, Default)]
 pub struct Usage {
-    /// Bytes of all segments.
+    /// Bytes of all segments, and of those that are kept to be used again.
     pub bytes: AtomicU64,
+    /// The first epoch that the log still has.
+    pub log_from: AtomicU64,
 }
 
 /// How a segment came to be there.
@@ -84,10 +85,6 @@ pub struct Keeper {
     open: Vec<(ShardId, Wish)>,
     full: bool,
 }
-
-#[repr(C, align(4096))]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Sector([u8; SECTOR_SIZE]);
 
 impl Keeper {
     /// A keeper of a directory whose log may have `log_max` bytes.
@@ -189,6 +186,12 @@ impl Keeper {
         if path.exists() {
             return Ok(Provided::WasThere);
         }
+        if let LogFile::Stream { .. } = file
+            && let Some(spare) = self.directory.spares().pop()
+        {
+            let used_again = self.use_again(file, &spare, &path);
+            return used_again.map(|()| Provided::Made).map_err(|e| e.to_string());
+        }
         let used = self.usage.bytes.load(Ordering::Relaxed);
         if used + file.size() > self.log_max {
             return Err(format!("the log has {used} bytes, its bound is {} (--log-max)", self.log_max));
@@ -208,11 +211,24 @@ impl Keeper {
         Ok(Provided::Made)
     }
 
+    /// Makes a segment of a stream from one that is not needed any more. What lies in it means nothing: blocks are found through
+    /// their cut only, and name their place.
+    fn use_again(&self, file: LogFile, spare: &Path, path: &Path) -> std::io::Result<()> {
+        let opened = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(spare)?;
+        let mut first = Box::new(Sector([0; SECTOR_SIZE]));
+        first.0.copy_from_slice(&file.header(&self.directory.identity));
+        opened.write_all_at(&first.0, 0)?;
+        opened.sync_all()?;
+        std::fs::rename(spare, path)?;
+        directory::sync_directory(path.parent().unwrap_or(Path::new("/")))
+            .map_err(|e| std::io::Error::other(e.message))
+    }
+
     fn make(&self, file: LogFile, path: &Path) -> std::io::Result<()> {
         let options =
             OpenOptions::new().create(true).truncate(true).write(true).custom_flags(libc::O_DIRECT).clone();
         let mut made = options.open(path)?;
-        preallocate(&made, file.size())?;
+        directory::preallocate(&made, file.size())?;
         let mut first = Box::new(Sector([0; SECTOR_SIZE]));
         first.0.copy_from_slice(&file.header(&self.directory.identity));
         made.write_all(&first.0)?;
@@ -224,17 +240,5 @@ impl Keeper {
             left -= size;
         }
         made.sync_all()
-    }
-}
-
-fn preallocate(file: &File, size: u64) -> std::io::Result<()> {
-    // SAFETY: the descriptor is open; no memory is passed.
-    match unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, size as libc::off_t) } {
-        0 => Ok(()),
-        _ => match std::io::Error::last_os_error() {
-            // Not every file system can; the zeros allocate as well.
-            e if e.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
-            e => Err(e),
-        },
     }
 }

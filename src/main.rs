@@ -1,6 +1,7 @@
 //! The server of Auriga: the outside world, the wiring and the command line. No ledger rule is here.
 
 mod buffers;
+mod checkpointer;
 mod cli;
 mod clock;
 mod connection;

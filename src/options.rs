@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use auriga_numa_topology::{Severity, Topology};
+use auriga_shards::checkpoint::plan::Policy;
 use auriga_shards::limits::Limits;
 use auriga_shards::log::File as LogFile;
 use auriga_wire::frame::FRAME_SIZE_MAX;
@@ -51,6 +52,15 @@ pub struct StartArguments {
     /// Bytes that the log's files may have in all
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 30)]
     pub log_max: u64,
+    /// Bytes by which the log grows between two checkpoints, at least; 0: none are taken, and the log is kept whole
+    #[arg(long, value_name = "BYTES", default_value_t = Policy::default().every)]
+    pub checkpoint_every: u64,
+    /// Bytes of memory for what changes while a checkpoint is taken, all cores; beyond them execution waits for the disk
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
+    pub checkpoint_memory: u64,
+    /// Where segments of the log go that are not needed any more [default: they are used again]
+    #[arg(long, value_name = "DIR")]
+    pub archive: Option<PathBuf>,
     /// Connections
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub connections_max: u32,
@@ -101,6 +111,10 @@ pub struct Options {
     pub limits: Limits,
     /// Bound on the log's files, bytes.
     pub log_max: u64,
+    checkpoint_every: u64,
+    checkpoint_memory: u64,
+    /// Where segments of the log go that are not needed any more.
+    pub archive: Option<PathBuf>,
     /// Bound on connections.
     pub connections_max: u32,
     requests_max: u64,
@@ -156,6 +170,9 @@ impl Options {
                 window_ns: asked.window * SECOND_NS,
             },
             log_max: asked.log_max,
+            checkpoint_every: asked.checkpoint_every,
+            checkpoint_memory: asked.checkpoint_memory,
+            archive: asked.archive,
             connections_max: asked.connections_max,
             requests_max,
             replies_max,
@@ -180,6 +197,15 @@ impl Options {
     /// Bytes of replies that the clients of one core may leave untaken before its look-ups wait.
     pub fn unsent_max_per_shard(&self) -> usize {
         self.replies_max as usize / self.shards()
+    }
+
+    /// How each shard takes checkpoints.
+    pub fn checkpoints(&self) -> Policy {
+        Policy {
+            every: self.checkpoint_every,
+            kept_max: self.checkpoint_memory as usize / self.shards(),
+            pendings_may_go: self.archive.is_some(),
+        }
     }
 
     /// Where the histogram log goes.

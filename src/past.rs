@@ -108,11 +108,20 @@ pub struct Progress {
     pub epoch: AtomicU64,
     /// The time of its last event, nanoseconds.
     pub time: AtomicU64,
+    /// Every epoch up to this one is durable in the store.
+    pub durable: AtomicU64,
+    /// Somebody waits for more to be durable.
+    to_be_durable: AtomicBool,
     /// Somebody waits for an epoch.
     wanted: AtomicBool,
 }
 
 impl Progress {
+    /// Asks for what is known to be made durable.
+    pub fn ask_durable(&self) {
+        self.to_be_durable.store(true, Ordering::Relaxed);
+    }
+
     fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
     }
@@ -124,6 +133,7 @@ impl Progress {
 
 /// Everything that history's threads need.
 pub struct History {
+    builder: Builder,
     sources: Vec<Source>,
     askers: Vec<Asker>,
     build_bell: Arc<Doorbell>,
@@ -132,8 +142,8 @@ pub struct History {
 
 impl History {
     /// A history without shards so far.
-    pub fn new(build_bell: Arc<Doorbell>, ask_bell: Arc<Doorbell>) -> Self {
-        Self { sources: Vec::new(), askers: Vec::new(), build_bell, ask_bell }
+    pub fn new(builder: Builder, build_bell: Arc<Doorbell>, ask_bell: Arc<Doorbell>) -> Self {
+        Self { builder, sources: Vec::new(), askers: Vec::new(), build_bell, ask_bell }
     }
 
     /// Makes the rings to the next shard; returns its ends.
@@ -149,24 +159,37 @@ impl History {
         Ends { facts: facts_in, questions: questions_in, answers, taken, used: used_in, bells }
     }
 
-    /// Starts both threads in a scope. The store is opened by the builder's thread, so that the store's own threads are of
-    /// its priority.
+    /// Starts both threads in a scope.
     pub fn run<'scope>(self, scope: &'scope std::thread::Scope<'scope, '_>, shared: &'scope Arc<Shared>) {
-        let Self { sources, askers, build_bell, ask_bell } = self;
-        let options = Options::new(shared.directory.path.join("history"), shared.directory.identity.cluster);
-        let (mut reader_in, reader) = RingBuffer::new(1);
-        let bells = [build_bell.clone(), ask_bell.clone()];
-        scope.spawn(move || ask::run(askers, reader, [&bells[0], &bells[1]], shared));
+        let Self { builder, sources, askers, build_bell, ask_bell } = self;
+        let (reader, bells) = (builder.reader(), [build_bell.clone(), ask_bell.clone()]);
+        scope.spawn(move || ask::run(askers, &reader, [&bells[0], &bells[1]], shared));
         scope.spawn(move || {
             lower_priority(NICE_BUILDER);
-            let builder = match open(&options, &shared.directory) {
-                Ok(builder) => builder,
-                Err(failure) => return shared.fail(failure),
-            };
-            reader_in.push(builder.reader()).expect("the ring was made for it");
-            ask_bell.ring();
             build::run(sources, builder, [&build_bell, &ask_bell], shared);
         });
+    }
+}
+
+/// Opens the store, on a thread of the builder's priority: so are the store's own threads, which that one starts. It stays
+/// until the process ends: a shard's thread would get its part of the allocator, in which the store's memory lies.
+pub fn open_store(directory: &Arc<Directory>) -> Outcome<Builder> {
+    let options = Options::new(directory.path.join("history"), directory.identity.cluster);
+    let (mut opened_in, mut opened) = RingBuffer::new(1);
+    let (directory, caller) = (directory.clone(), std::thread::current());
+    std::thread::spawn(move || {
+        lower_priority(NICE_BUILDER);
+        opened_in.push(open(&options, &directory)).expect("the ring was made for it");
+        caller.unpark();
+        loop {
+            std::thread::park();
+        }
+    });
+    loop {
+        if let Ok(opened) = opened.pop() {
+            return opened;
+        }
+        std::thread::park();
     }
 }
 

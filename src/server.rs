@@ -1,6 +1,7 @@
 //! The server's life, top to bottom: open the directory, build the shards' rings, start the housekeeping threads and an
 //! executor for each shard, serve, stop.
 
+use crate::checkpointer::Checkpointer;
 use crate::connection::Closed;
 use crate::directory::{self, Directory};
 use crate::doorbell::Doorbell;
@@ -14,7 +15,9 @@ use crate::past::{self, History};
 use crate::runtime;
 use crate::storage::Storage;
 use auriga_numa_topology::{MemoryBinding, Topology};
+use auriga_shards::lead::Found;
 use auriga_shards::limits::STREAMS;
+use auriga_shards::log::File as LogFile;
 use auriga_shards::log::recover::Dropped;
 use auriga_shards::mesh::Mesh;
 use auriga_shards::pacer::LogEnd;
@@ -56,7 +59,10 @@ pub struct Shared {
     ended: AtomicBool,
     closed: Vec<(&'static str, AtomicU64)>,
     started: Instant,
-    usage: Arc<Usage>,
+    /// What the log takes of the disk.
+    pub usage: Arc<Usage>,
+    /// Epoch, bytes and time (nanoseconds since the start) of the newest checkpoint.
+    checkpoint: [AtomicU64; 3],
     /// How far history has got.
     pub history: past::Progress,
     /// Something has gone on since the last beat.
@@ -122,6 +128,12 @@ impl Shared {
         }
     }
 
+    /// Has history made durable as far as it is; see [`past::Progress::durable`].
+    pub fn make_history_durable(&self) {
+        self.history.ask_durable();
+        self.house_bells.iter().for_each(|bell| bell.ring_anyway());
+    }
+
     fn wake_all(&self) {
         for bell in self.doorbells.iter().chain(&self.house_bells) {
             bell.ring_anyway();
@@ -137,6 +149,41 @@ impl Shared {
                 "dropped epoch {epoch}: {damage}. It was being written when the server went down, and no later cut proves it. \
                  Unless the disk lost what it had said was durable, none of its transfers was acknowledged"
             );
+        }
+    }
+
+    /// The state is that of a checkpoint.
+    pub fn loaded(&self, epoch: u64) {
+        tracing::info!(
+            "took the state after epoch {epoch} from a checkpoint in {:.1?}",
+            self.started.elapsed()
+        );
+    }
+
+    /// The log has no beginning any more, and no checkpoint that it continues can be loaded.
+    pub fn no_checkpoint(&self, log_from: u64) {
+        let newest = self.history.epoch.load(Ordering::Acquire);
+        let history = if self.options.history {
+            format!(
+                " History has got to epoch {newest}, and is built from there: if that is what is missing, start with \
+                 --history off, or with the --archive that the log was moved to."
+            )
+        } else {
+            String::new()
+        };
+        self.fail(Failure::damaged(format!(
+            "the log begins with epoch {log_from}, and no checkpoint in {} can be loaded from which it goes on.{history} Restore \
+             the directory from a backup, and keep this one",
+            self.directory.path.join("checkpoints").display()
+        )));
+    }
+
+    /// A checkpoint is whole.
+    pub fn checkpointed(&self, epoch: u64, bytes: u64) {
+        tracing::info!("the checkpoint after epoch {epoch} is whole, {bytes} bytes");
+        let now = self.started.elapsed().as_nanos() as u64;
+        for (number, value) in self.checkpoint.iter().zip([epoch, bytes, now]) {
+            number.store(value, Ordering::Relaxed);
         }
     }
 
@@ -183,6 +230,11 @@ impl Shared {
         status.connections = self.open.iter().map(|c| u64::from(c.load(Ordering::Relaxed))).sum();
         status.log_bytes = self.usage.bytes.load(Ordering::Relaxed);
         status.log_bytes_max = self.options.log_max;
+        status.log_from = self.usage.log_from.load(Ordering::Relaxed);
+        let [epoch, bytes, at] = self.checkpoint.each_ref().map(|number| number.load(Ordering::Relaxed));
+        status.checkpoint_epoch = epoch;
+        status.checkpoint_bytes = bytes;
+        status.checkpoint_age_ns = if epoch == 0 { 0 } else { status.uptime_ns.saturating_sub(at) };
         if self.options.history {
             status.history_epoch = Some(self.history.epoch.load(Ordering::Acquire));
             status.history_time_ns = self.history.time.load(Ordering::Relaxed);
@@ -195,22 +247,33 @@ impl Shared {
 
 /// Runs a server until it is told to stop.
 pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> {
-    let directory = Arc::new(Directory::open(&options.data)?);
+    let directory = Arc::new(Directory::open(&options.data)?.with_archive(options.archive.clone())?);
     check_cluster(&options, &directory)?;
     let files = directory.log_files()?;
     if files.is_empty() {
         check_space(&options)?;
     }
+    let builder = if options.history { Some(past::open_store(&directory)?) } else { None };
+    let found = Found {
+        manifests: directory.manifests(),
+        log_from: directory.log_from()?,
+        history_through: builder.as_ref().map_or(u64::MAX, |builder| builder.progress().epoch),
+    };
     let listener = listen(&options)?;
     raise_file_limit();
+    separate_arenas();
     let bell = || {
         Doorbell::new().map(Arc::new).map_err(|e| Failure::environment(format!("can't make an eventfd: {e}")))
     };
     let shards = options.shards();
     let doorbells = (0..shards).map(|_| bell()).collect::<Outcome<Vec<_>>>()?;
     let (keeper_bell, gate_bell, metrics_bell, beat_bell) = (bell()?, bell()?, bell()?, bell()?);
-    let (build_bell, ask_bell) = (bell()?, bell()?);
-    let usage = Arc::new(Usage { bytes: AtomicU64::new(files.iter().map(|file| file.size()).sum()) });
+    let (build_bell, ask_bell, checkpoint_bell) = (bell()?, bell()?, bell()?);
+    let spare = directory.spares().len() as u64 * LogFile::Stream { stream: 0, segment: 0 }.size();
+    let usage = Arc::new(Usage {
+        bytes: AtomicU64::new(files.iter().map(|file| file.size()).sum::<u64>() + spare),
+        log_from: AtomicU64::new(found.log_from),
+    });
     let shared = Arc::new(Shared {
         directory: directory.clone(),
         open: (0..shards).map(|_| AtomicU32::new(0)).collect(),
@@ -223,21 +286,32 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         closed: Closed::names().into_iter().map(|name| (name, AtomicU64::new(0))).collect(),
         started: Instant::now(),
         usage: usage.clone(),
+        checkpoint: Default::default(),
         history: past::Progress::default(),
         active: AtomicBool::new(true),
         beat_bell: beat_bell.clone(),
         pulses: (0..shards).map(|_| runtime::Pulse::default()).collect(),
         doorbells: doorbells.clone(),
-        house_bells: [&keeper_bell, &gate_bell, &metrics_bell, &beat_bell, &build_bell, &ask_bell]
-            .map(Arc::clone)
-            .into(),
+        house_bells: [
+            &keeper_bell,
+            &gate_bell,
+            &metrics_bell,
+            &beat_bell,
+            &build_bell,
+            &ask_bell,
+            &checkpoint_bell,
+        ]
+        .map(Arc::clone)
+        .into(),
         address: listener.local_addr().map_err(|e| Failure::environment(e.to_string()))?,
         options,
     });
     let (mut clients, mut doors, mut sources, mut executors) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let placement = Placement::new(shards as u16, random_number());
-    let mut history = shared.options.history.then(|| History::new(build_bell, ask_bell));
+    let mut history = builder.map(|builder| History::new(builder, build_bell, ask_bell));
+    let mut checkpointer = Checkpointer::new(checkpoint_bell, found.log_from);
+    let mut found = Some(found);
     for (number, mesh) in Mesh::new(shards as u16).into_iter().enumerate() {
         let (wishes_in, wishes) = RingBuffer::new(HOUSE_RING_SLOTS);
         let (news_in, news) = RingBuffer::new(HOUSE_RING_SLOTS);
@@ -255,6 +329,8 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
             arrivals,
             metrics: feed,
             history: history.as_mut().map(|history| history.connect(&doorbells[number])),
+            checkpointer: checkpointer.connect(&doorbells[number]),
+            found: found.take(),
         };
         executors.push(start_core(ShardId(number as u16), placement, ends, &shared)?);
     }
@@ -262,6 +338,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     on_start(shared.clone());
     std::thread::scope(|scope| {
         scope.spawn(|| keeper.run(|| shared.has_ended()));
+        scope.spawn(|| checkpointer.run(&shared));
         if let Some(history) = history {
             history.run(scope, &shared);
         }
@@ -332,6 +409,7 @@ fn start_core(
             cpu: place.cpu,
             accept_clock: shared.options.accept_clock,
             history: shared.options.history,
+            checkpoints: shared.options.checkpoints(),
         };
         let for_status = shared.clone();
         let shard = Shard::new(config, Box::new(move |status| for_status.complete(status)));
@@ -400,6 +478,17 @@ fn raise_file_limit() {
             limit.rlim_cur = limit.rlim_max;
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
+    }
+}
+
+/// Lets every thread have an arena of the allocator of its own. Beyond eight for each core it would let threads share one, and a
+/// shard wait for another thread's lock.
+fn separate_arenas() {
+    const ARENAS_MAX: i32 = 1_024;
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no memory is passed; other threads may allocate meanwhile.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, ARENAS_MAX);
     }
 }
 

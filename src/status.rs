@@ -30,6 +30,8 @@ pub(crate) fn run(asked: &StatusArguments) -> Outcome<()> {
         ("refused", status.transfers_refused.to_string()),
         ("logged", format!("{} bytes in {} flushes", status.bytes_logged, status.flushes)),
         ("log files", format!("{} of {} bytes", status.log_bytes, status.log_bytes_max)),
+        ("log begins", format!("with epoch {}", status.log_from)),
+        ("checkpoint", checkpoint(&status)),
         ("history", history(&status)),
         ("connections", status.connections.to_string()),
     ];
@@ -43,6 +45,14 @@ pub(crate) fn run(asked: &StatusArguments) -> Outcome<()> {
         println!("{:<14} {digest:032x}", "digest");
     }
     Ok(())
+}
+
+fn checkpoint(status: &Status) -> String {
+    let Status { checkpoint_epoch: epoch, checkpoint_bytes: bytes, checkpoint_age_ns: age, .. } = status;
+    if *epoch == 0 {
+        return "none since the start".into();
+    }
+    format!("after epoch {epoch}, {bytes} bytes, {:.1} s ago", *age as f64 / 1e9)
 }
 
 /// How far history is behind. An epoch without events may be newer than the newest with some.
@@ -79,6 +89,10 @@ fn as_json(status: &Status) -> serde_json::Value {
         "bytes_logged": status.bytes_logged,
         "log_bytes": status.log_bytes,
         "log_bytes_max": status.log_bytes_max,
+        "log_from": status.log_from,
+        "checkpoint_epoch": status.checkpoint_epoch,
+        "checkpoint_bytes": status.checkpoint_bytes,
+        "checkpoint_age_ns": status.checkpoint_age_ns,
         "flushes": status.flushes,
         "history_epoch": status.history_epoch,
         "history_time_ns": status.history_time_ns,

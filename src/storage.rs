@@ -4,17 +4,20 @@
 //! process: what the disk holds is then unknown, and a retry would pretend otherwise.
 
 use crate::directory::Directory;
+use auriga_shards::checkpoint;
+use auriga_shards::checkpoint::sheet::{SHEET_SIZE, Sheet};
 use auriga_shards::limits::{BLOCK_SIZE_MAX, SECTOR_SIZE};
-use auriga_shards::log::File as LogFile;
 use auriga_shards::log::block::Block;
 use auriga_shards::log::cut::CutSector;
 use auriga_shards::log::segment::cut_place;
+use auriga_shards::log::{File as LogFile, Sector};
 use auriga_shards::step::{Input, Output};
 use io_uring::{IoUring, opcode, types};
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -25,10 +28,6 @@ const FILES_KEPT: usize = 256;
 /// Bytes of the cut log read at once in a replay.
 const CUTS_READ: usize = 1 << 20;
 
-#[repr(C, align(4096))]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Sector([u8; SECTOR_SIZE]);
-
 /// What is under way. Each owns the memory that the kernel uses.
 enum Under {
     WriteBlock { at: (LogFile, u64), block: Block },
@@ -36,6 +35,8 @@ enum Under {
     ReadBlock { epoch: u64, entry: usize, block: Block },
     ReadCuts { first: u64, memory: Vec<Sector>, size: usize, last_of_file: bool },
     ReadLog { job: usize, slot: usize, memory: Vec<Sector>, size: usize },
+    WriteSheet { file: checkpoint::File, number: u32, sheet: Sheet },
+    ReadSheets { memory: Vec<Sector>, size: usize },
 }
 
 /// The storage of one shard.
@@ -45,6 +46,8 @@ pub struct Storage {
     under: Vec<Option<(Under, Rc<File>, usize)>>,
     free: Vec<usize>,
     files: VecDeque<(LogFile, Rc<File>)>,
+    /// The part of a checkpoint that was written last.
+    part: Option<(checkpoint::File, Rc<File>)>,
     /// Operations that found the ring full.
     late: VecDeque<usize>,
     memory: Vec<Vec<Sector>>,
@@ -64,6 +67,7 @@ impl Storage {
             under: Vec::new(),
             free: Vec::new(),
             files: VecDeque::new(),
+            part: None,
             late: VecDeque::new(),
             memory: Vec::new(),
             to_submit: false,
@@ -96,6 +100,20 @@ impl Storage {
                 let under = Under::ReadLog { job, slot: read.slot, memory, size: read.size };
                 self.begin(read.file, read.offset, under);
             }
+            Output::WriteSheet { file, number, sheet } => {
+                let offset = u64::from(number) * SHEET_SIZE as u64;
+                let opened = self.open_part(file);
+                self.begin_on(opened, offset, Under::WriteSheet { file, number, sheet });
+            }
+            Output::ReadSheets { file, first, count } => {
+                let size = count as usize * SHEET_SIZE;
+                let memory = self.take_memory(size);
+                // All shards read every part: through the page cache the disk is read once.
+                let path = self.directory.path.join(file.to_string());
+                let opened = File::open(&path).map_err(|e| format!("can't open {}: {e}", path.display()));
+                let offset = u64::from(first) * SHEET_SIZE as u64;
+                self.begin_on(opened.map(Rc::new), offset, Under::ReadSheets { memory, size });
+            }
             other => return Some(other),
         }
         None
@@ -111,12 +129,15 @@ impl Storage {
     }
 
     fn begin(&mut self, file: LogFile, offset: u64, under: Under) {
-        let opened = match self.open(file) {
+        let opened = self.open(file);
+        let opened = opened.map_err(|e| format!("can't open {}: {e}", self.directory.file(file).display()));
+        self.begin_on(opened, offset, under);
+    }
+
+    fn begin_on(&mut self, opened: Result<Rc<File>, String>, offset: u64, under: Under) {
+        let opened = match opened {
             Ok(opened) => opened,
-            Err(e) => {
-                let failure = format!("can't open {}: {e}", self.directory.file(file).display());
-                return self.done.push_back((under, Err(failure)));
-            }
+            Err(failure) => return self.done.push_back((under, Err(failure))),
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.under.push(None);
@@ -141,15 +162,30 @@ impl Storage {
         Ok(opened)
     }
 
+    /// The part that the shard writes.
+    fn open_part(&mut self, file: checkpoint::File) -> Result<Rc<File>, String> {
+        if let Some((_, opened)) = self.part.as_ref().filter(|(name, _)| *name == file) {
+            return Ok(opened.clone());
+        }
+        let path = self.directory.path.join(file.to_string());
+        let opened = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(&path);
+        let opened = Rc::new(opened.map_err(|e| format!("can't open {}: {e}", path.display()))?);
+        self.part = Some((file, opened.clone()));
+        Ok(opened)
+    }
+
     fn submit_late(&mut self) {
         while let Some(slot) = self.late.front().copied() {
             let (under, file, offset) = self.under[slot].as_mut().expect("late operations are under way");
             let (fd, offset) = (types::Fd(file.as_raw_fd()), *offset as u64);
             let entry = match under {
-                Under::WriteBlock { block, .. } => write(fd, block.bytes(), offset),
-                Under::WriteCut { sector, .. } => write(fd, &sector.0, offset),
+                Under::WriteBlock { block, .. } => write(fd, block.bytes(), offset, libc::RWF_DSYNC),
+                Under::WriteCut { sector, .. } => write(fd, &sector.0, offset, libc::RWF_DSYNC),
                 Under::ReadBlock { block, .. } => read(fd, block.memory_mut(), offset),
-                Under::ReadCuts { memory, size, .. } | Under::ReadLog { memory, size, .. } => {
+                Under::WriteSheet { sheet, .. } => write(fd, sheet.bytes(), offset, 0),
+                Under::ReadCuts { memory, size, .. }
+                | Under::ReadLog { memory, size, .. }
+                | Under::ReadSheets { memory, size } => {
                     read(fd, &mut bytemuck::cast_slice_mut(memory)[..*size], offset)
                 }
             };
@@ -206,11 +242,11 @@ impl Storage {
     fn hand_over(&mut self, under: Under, result: &Result<usize, String>, take: impl FnOnce(Input<'_>)) {
         match under {
             Under::WriteBlock { at, block } => {
-                self.end_unless_whole(at, block.bytes().len(), result);
+                end_unless_whole(block.bytes().len(), result, || (self.directory.file(at.0), at.1));
                 take(Input::BlockWritten(block));
             }
             Under::WriteCut { at, sector } => {
-                self.end_unless_whole(at, SECTOR_SIZE, result);
+                end_unless_whole(SECTOR_SIZE, result, || (self.directory.file(at.0), at.1));
                 take(Input::CutWritten(sector));
             }
             Under::ReadBlock { epoch, entry, mut block } => {
@@ -231,6 +267,17 @@ impl Storage {
                 take(Input::CutsRead { first, bytes: &bytes[..size], end });
                 self.memory.push(memory);
             }
+            Under::WriteSheet { file, number, sheet } => {
+                end_unless_whole(sheet.bytes().len(), result, || {
+                    (self.directory.path.join(file.to_string()), u64::from(number) * SHEET_SIZE as u64)
+                });
+                take(Input::SheetWritten(sheet));
+            }
+            Under::ReadSheets { memory, size } => {
+                let bytes: &[u8] = &bytemuck::cast_slice(&memory)[..size];
+                take(Input::SheetsRead(whole(result, size).map(|()| bytes)));
+                self.memory.push(memory);
+            }
             Under::ReadLog { job, slot, memory, size } => {
                 let bytes: &[u8] = &bytemuck::cast_slice(&memory)[..size];
                 let result = whole(result, size).map(|()| bytes);
@@ -239,16 +286,17 @@ impl Storage {
             }
         }
     }
+}
 
-    fn end_unless_whole(&self, (file, offset): (LogFile, u64), size: usize, result: &Result<usize, String>) {
-        if let Err(failure) = whole(result, size) {
-            let path = self.directory.file(file);
-            end(&format!(
-                "a write to the log failed: {} at byte {offset}, {size} bytes: {failure}. What the disk holds is unknown \
-                 now, so this process ends. Check the disk, then start again: everything acknowledged is recovered",
-                path.display()
-            ));
-        }
+/// Ends the process unless a write, to this place, was whole.
+fn end_unless_whole(size: usize, result: &Result<usize, String>, place: impl FnOnce() -> (PathBuf, u64)) {
+    if let Err(failure) = whole(result, size) {
+        let (path, offset) = place();
+        end(&format!(
+            "a write failed: {} at byte {offset}, {size} bytes: {failure}. What the disk holds is unknown now, so this process \
+             ends. Check the disk, then start again: everything acknowledged is recovered",
+            path.display()
+        ));
     }
 }
 
@@ -267,11 +315,8 @@ fn end(message: &str) -> ! {
     std::process::exit(crate::failure::Kind::Environment as i32)
 }
 
-fn write(fd: types::Fd, bytes: &[u8], offset: u64) -> io_uring::squeue::Entry {
-    opcode::Write::new(fd, bytes.as_ptr(), bytes.len() as u32)
-        .offset(offset)
-        .rw_flags(libc::RWF_DSYNC)
-        .build()
+fn write(fd: types::Fd, bytes: &[u8], offset: u64, flags: i32) -> io_uring::squeue::Entry {
+    opcode::Write::new(fd, bytes.as_ptr(), bytes.len() as u32).offset(offset).rw_flags(flags).build()
 }
 
 fn read(fd: types::Fd, bytes: &mut [u8], offset: u64) -> io_uring::squeue::Entry {

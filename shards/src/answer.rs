@@ -12,7 +12,7 @@ use crate::ledger::Ledger;
 use crate::ledger::rules::compare_transfers;
 use crate::limits::QUERIES_MAX;
 use crate::log::{Damage, Identity};
-use crate::place::ShardId;
+use crate::place::{Position, ShardId};
 use crate::query::{Counters, Found, Located, QueryMessage, Wanted, What};
 use crate::reply::Results;
 use crate::step::{Output, Outputs};
@@ -90,6 +90,8 @@ pub struct Desk<'a> {
 pub struct Answers {
     identity: Identity,
     history: bool,
+    /// The log has no epochs before this one.
+    log_from: u64,
     jobs: Vec<Option<Job>>,
     queries: usize,
     asked: Vec<Asked>,
@@ -98,7 +100,12 @@ pub struct Answers {
 impl Answers {
     /// Nothing under way.
     pub fn new(identity: Identity, history: bool) -> Self {
-        Self { identity, history, jobs: Vec::new(), queries: 0, asked: Vec::new() }
+        Self { identity, history, log_from: 1, jobs: Vec::new(), queries: 0, asked: Vec::new() }
+    }
+
+    /// The log loses its epochs before this one.
+    pub fn log_begins_with(&mut self, epoch: u64) {
+        self.log_from = epoch;
     }
 
     /// Whether another look-up can be started.
@@ -349,12 +356,14 @@ impl Answers {
         job.seen = if runs { (plan.number, plan.time) } else { desk.newest };
         match &mut job.work {
             Work::Transfers(located) => {
-                let located = std::mem::take(located);
-                let terms = desk.execution.plan().terms;
-                let question = job.past.ask_forgotten(query as usize, job.epoch, &located, &terms);
-                desk.out.list.extend(question.map(|question| Output::AskHistory(Box::new(question))));
-                job.fetch = Some(Fetch::new(self.identity, located));
-                self.go_on(query as usize, desk);
+                let mut located = std::mem::take(located);
+                let mut wanted = job.past.forgotten(&located, &desk.execution.plan().terms);
+                let log_from = self.log_from;
+                let gone = located.extract_if(.., |located| located.ended_before(log_from));
+                let ids = &job.past.ids;
+                wanted.extend(gone.map(|gone| (gone.index, ids[gone.index as usize])));
+                let after = job.epoch;
+                self.fetch(query as usize, located, wanted, after, desk);
             }
             _ => self.complete(query as usize, desk),
         }
@@ -369,14 +378,45 @@ impl Answers {
         results: Results,
         desk: &mut Desk<'_>,
     ) {
-        let (located, retries): (Vec<_>, Vec<_>) =
-            results.duplicates.into_iter().map(|(located, retry)| (located, (located.index, retry))).unzip();
+        let (mut located, mut wanted, mut retries) = (Vec::new(), Vec::new(), Vec::new());
+        let mut after = 0;
+        for (original, retry) in results.duplicates {
+            retries.push((original.index, retry));
+            if original.ended_before(self.log_from) {
+                wanted.push((original.index, retry.id));
+                after = after.max(Position(original.position).epoch());
+            } else {
+                located.push(original);
+            }
+        }
         let times = (batch.arrived_ns, executed_ns);
         let work = Work::Creation { first, times, events: results.events, retries };
-        let fetch = Some(Fetch::new(self.identity, located));
-        let job = self.add(Job { fetch, ..Job::new(batch.caller, batch.header, 0, work) });
+        let job = self.add(Job::new(batch.caller, batch.header, 0, work));
         self.queries += 1;
-        self.go_on(job, desk);
+        self.fetch(job, located, wanted, after, desk);
+    }
+
+    /// Reads transfers from the log, and asks history, which must have got to the epoch `after`, for what isn't there.
+    fn fetch(
+        &mut self,
+        number: usize,
+        located: Vec<Located>,
+        wanted: Vec<(u32, u128)>,
+        after: u64,
+        desk: &mut Desk<'_>,
+    ) {
+        if !self.history && !wanted.is_empty() {
+            let job = self.finish(number);
+            let text = "a pending transfer that was posted or voided lies in a part of the log that is gone: start with \
+                        --history on, or with the --archive that the log was moved to";
+            let fault = Fault::new(FaultCode::HistoryOff, text);
+            return desk.out.refuse(job.caller, &job.header, self.identity.cluster, &fault);
+        }
+        let job = self.jobs[number].as_mut().expect("a job goes on until it ends");
+        let question = job.past.ask(number, after, wanted);
+        desk.out.list.extend(question.map(|question| Output::AskHistory(Box::new(question))));
+        job.fetch = Some(Fetch::new(self.identity, located));
+        self.go_on(number, desk);
     }
 
     /// Takes a part of the log that a job has read.
@@ -425,7 +465,8 @@ impl Answers {
                 self.reply(&job, time, bytemuck::cast_slice(&body), desk);
             }
             Work::Transfers(_) => {
-                let body = job.past.merge(fetched);
+                let found = job.past.merge(fetched);
+                let body: Vec<Transfer> = found.into_iter().map(|(_, transfer)| transfer).collect();
                 self.reply(&job, time, bytemuck::cast_slice(&body), desk);
             }
             Work::Status(counters, digest) => {
@@ -434,9 +475,11 @@ impl Answers {
             }
             Work::Histograms | Work::Past => unreachable!("these come whole"),
             Work::Creation { first, times, mut events, retries } => {
+                let originals = job.past.merge(fetched);
                 for (index, retry) in retries {
-                    let found = fetched.binary_search_by_key(&index, |(index, _)| *index);
-                    let (_, original) = fetched[found.expect("every original was fetched")];
+                    let found = originals.binary_search_by_key(&index, |(index, _)| *index);
+                    let Ok(found) = found else { return self.miss(&job, retry.id, desk) };
+                    let (_, original) = originals[found];
                     let code = compare_transfers(&retry, &original).number();
                     events.push(EventResult::refused(index, code));
                 }
@@ -452,6 +495,16 @@ impl Answers {
                 );
             }
         }
+    }
+
+    /// History doesn't have what it has said to have.
+    fn miss(&self, job: &Job, id: u128, desk: &mut Desk<'_>) {
+        let text = format!(
+            "history doesn't have transfer {id}: stop the server and remove its directory, to build it anew"
+        );
+        desk.out.push(Output::DamageFound(text.clone()));
+        let fault = Fault::new(FaultCode::DamagedData, text);
+        desk.out.refuse(job.caller, &job.header, self.identity.cluster, &fault);
     }
 
     fn reply(&self, job: &Job, timestamp: u64, bytes: &[u8], desk: &mut Desk<'_>) {

@@ -2,6 +2,7 @@
 //! and the queue of epochs that are announced, then committed, then executed.
 
 use crate::arrival::{Batch, Filled};
+use crate::checkpoint::manifest::Manifest;
 use crate::execute::epoch::OwnBlock;
 use crate::limits::{SECTOR_SIZE, STREAM_SEGMENT_SIZE};
 use crate::log::Damage;
@@ -86,6 +87,11 @@ impl Commits {
             coming: VecDeque::new(),
             spare: Vec::new(),
         }
+    }
+
+    /// The log goes on behind a checkpoint.
+    pub fn go_on_from(&mut self, manifest: &Manifest) {
+        self.end = manifest.stream_ends[usize::from(self.stream.0)];
     }
 
     /// Whether the prepared part of the stream has room for `bytes` more.

@@ -6,7 +6,7 @@
 
 mod pace;
 
-use crate::ledger::terms::Limited;
+use crate::ledger::terms::{Limited, Terms};
 use crate::limits::{
     BLOCK_UNITS_MAX, EPOCH_BLOCKS_MAX, EPOCH_UNITS_MAX, EPOCHS_AHEAD_MAX, IDS_AHEAD_NS, IDS_KEPT_NS,
     IDS_RESERVE, Limits, SEAL_DELAY_NS,
@@ -88,6 +88,7 @@ pub struct Pacer {
     look_again: Option<u64>,
     /// The opening cuts are durable.
     serves: bool,
+    is_cut_wanted: bool,
     /// The shard that is served first in the next epoch.
     first: usize,
     flight: Option<Flight>,
@@ -123,6 +124,13 @@ pub struct LogEnd {
     pub horizon: u64,
 }
 
+impl LogEnd {
+    /// Ids older than this are forgotten, milliseconds.
+    pub fn ids_from_ms(&self) -> u64 {
+        Terms::new(self.horizon, u64::MAX, Limited::default()).ids_from_ms
+    }
+}
+
 impl Pacer {
     /// A pacer that goes on behind `end`; `holdings` are each shard's. The clock's time is taken over if it is later than the
     /// log's.
@@ -152,6 +160,7 @@ impl Pacer {
             expired_through: end.expired_through,
             look_again: None,
             serves: false,
+            is_cut_wanted: false,
             first: 0,
             flight: None,
             unsealed_since: None,
@@ -186,6 +195,18 @@ impl Pacer {
         if self.flight.is_none() && self.slots_left() > 0 {
             self.close_empty(clock, act);
         }
+    }
+
+    /// Somebody waits for the next cut: it is made as soon as it can be, though empty.
+    pub fn want_cut(&mut self, clock: Clock, act: &mut VecDeque<Act>) {
+        self.is_cut_wanted = true;
+        self.tick(clock, act);
+    }
+
+    /// Whether no more epochs than may be are closed and not executed.
+    fn may_close(&self) -> bool {
+        let slowest = self.executed.iter().min().copied().unwrap_or(0);
+        self.next <= slowest + EPOCHS_AHEAD_MAX
     }
 
     /// Whether no flush is in flight and the last commit is sealed.
@@ -224,16 +245,14 @@ impl Pacer {
         if self.flight.is_some() || self.slots_left() == 0 {
             return;
         }
-        let slowest = self.executed.iter().min().copied().unwrap_or(0);
         if self.pending.iter().any(|units| *units > 0) {
-            if self.next <= slowest + EPOCHS_AHEAD_MAX {
+            if self.may_close() {
                 self.close(clock, act);
             }
         } else {
             let seals = self.unsealed_since.is_some_and(|since| clock.monotonic_ns >= since + SEAL_DELAY_NS);
-            let expires = self.next <= slowest + EPOCHS_AHEAD_MAX
-                && self.first_due().is_some_and(|due| due <= self.time_at(clock));
-            if seals || expires {
+            let expires = self.may_close() && self.first_due().is_some_and(|due| due <= self.time_at(clock));
+            if seals || expires || self.is_cut_wanted && self.may_close() {
                 self.close_empty(clock, act);
             } else {
                 self.look_again_for_expiry(clock);
@@ -270,7 +289,12 @@ impl Pacer {
                 self.running.retain(|running| running.epoch > slowest);
             }
             Pace::Damaged(_) => unreachable!("blocks are read in a replay only"),
+            Pace::Part(_) | Pace::Loaded(_) => unreachable!("checkpoints are not the pacer's"),
             Pace::Close { .. }
+            | Pace::Checkpoint { .. }
+            | Pace::GiveUp
+            | Pace::Load(_)
+            | Pace::LogFrom(_)
             | Pace::Commit { .. }
             | Pace::Discard
             | Pace::Serve { .. }
@@ -294,10 +318,19 @@ impl Pacer {
         self.tick(clock, act);
     }
 
-    /// Encodes a cut; its checksum is what the next one names.
-    pub fn encode(&mut self, cut: Cut, sector: &mut CutSector) {
+    /// Encodes a cut; its checksum is what the next one names. Returns the log's end behind it.
+    pub fn encode(&mut self, cut: Cut, sector: &mut CutSector) -> LogEnd {
         self.previous = cut.encode(&self.identity, sector);
+        let end = LogEnd {
+            epoch: cut.epoch,
+            checksum: self.previous,
+            time_end: self.time_min,
+            incarnation: self.incarnation,
+            expired_through: cut.expire_through,
+            horizon: cut.horizon,
+        };
         self.blocks = cut.blocks;
+        end
     }
 
     /// The time of the next epoch: the monotonic clock from the last one, slewed by at most a sixteenth towards the wall
@@ -389,6 +422,7 @@ impl Pacer {
             blocks: std::mem::take(&mut self.blocks),
         };
         self.expired_through = cut.expire_through;
+        self.is_cut_wanted = false;
         self.running.push_back(Running { epoch, time, asked });
         self.time_min = cut.time + cut.units() as u64 + 1;
         self.next = cut.epoch + 1;

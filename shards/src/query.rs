@@ -8,6 +8,7 @@ use crate::chunk::{Item, Kind};
 use crate::execute::message::{Lane, Message};
 use crate::ledger::ids::Done;
 use crate::ledger::rules::ended;
+use crate::place::Position;
 use auriga_wire::{Account, Transfer};
 use bytemuck::{Pod, Zeroable};
 
@@ -161,6 +162,11 @@ impl Located {
                 Self { amount, executed, pending: pending.0, pending_check, ..self }
             }
         }
+    }
+
+    /// Whether it is a post or void of a pending transfer that lies before this epoch.
+    pub fn ended_before(&self, epoch: u64) -> bool {
+        self.executed == As::Resolved as u32 && Position(self.pending).epoch() < epoch
     }
 
     /// What was executed of the transfer that was sent; `pending` is what it ended.

@@ -1,6 +1,7 @@
 //! The replay of the log at a start, as shard 0 leads it: cuts are read and announced, every shard reads and checks its
 //! streams' blocks, and what all have found good is committed as on the day it was logged.
 
+use crate::checkpoint::plan::Plan;
 use crate::limits::{REPLAY_AHEAD, SECTOR_SIZE};
 use crate::log::Identity;
 use crate::log::cut::{Cut, CutImage};
@@ -16,7 +17,7 @@ const CUTS_AHEAD: usize = 64;
 /// An epoch whose blocks the shards are reading.
 #[derive(Debug)]
 struct Announced {
-    epoch: u64,
+    cut: Cut,
     /// Shards that have not answered.
     missing: usize,
     damage: Option<BlockDamage>,
@@ -42,20 +43,19 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// A replay from the first epoch.
-    pub fn new(identity: Identity, placement: Placement) -> Self {
-        let shards = usize::from(placement.shards());
+    /// A replay of what lies behind `from`.
+    pub fn new(identity: Identity, placement: Placement, from: LogEnd, holdings: Vec<Holdings>) -> Self {
         Self {
-            recovery: Recovery::new(identity),
+            recovery: Recovery::new(identity, from),
             placement,
             cuts: VecDeque::new(),
-            next_slot: 1,
+            next_slot: from.epoch + 1,
             reading: false,
             exhausted: false,
             announced: VecDeque::new(),
             stopped: false,
-            executed: vec![0; shards],
-            holdings: vec![Holdings::default(); shards],
+            executed: vec![from.epoch; holdings.len()],
+            holdings,
         }
     }
 
@@ -94,7 +94,7 @@ impl Replay {
     }
 
     fn answered(&mut self, epoch: u64, damage: Option<BlockDamage>) {
-        let announced = self.announced.iter_mut().find(|a| a.epoch == epoch);
+        let announced = self.announced.iter_mut().find(|a| a.cut.epoch == epoch);
         let announced = announced.expect("shards answer what was announced");
         announced.missing -= 1;
         if damage.is_some() {
@@ -103,22 +103,18 @@ impl Replay {
     }
 
     /// Goes on as far as possible. Returns the end when it is reached.
-    pub fn advance(&mut self, act: &mut VecDeque<Act>, out: &mut Outputs) -> Option<End> {
-        self.commit(act);
+    pub fn advance(&mut self, plan: &mut Plan, act: &mut VecDeque<Act>, out: &mut Outputs) -> Option<End> {
+        self.commit(plan, act);
         // Nobody waits for a shard without blocks, and nothing for the execution: without this bound, one slow shard's
         // ring, or the memory of all blocks read, would hold the rest of the log.
         let slowest = self.executed.iter().min().copied().unwrap_or(0);
         while !self.stopped && self.cuts.front().is_some_and(|(cut, ..)| cut.epoch <= slowest + REPLAY_AHEAD)
         {
             let (cut, image, before) = self.cuts.pop_front().expect("looked at above");
-            self.announced.push_back(Announced {
-                epoch: cut.epoch,
-                missing: self.owners(&cut),
-                damage: None,
-                before,
-            });
+            let missing = self.owners(&cut);
+            self.announced.push_back(Announced { cut, missing, damage: None, before });
             act.push_back(Act::Replay(image));
-            self.commit(act);
+            self.commit(plan, act);
         }
         if !self.reading && !self.exhausted && (self.stopped || self.cuts.len() < CUTS_AHEAD) {
             self.reading = true;
@@ -141,15 +137,16 @@ impl Replay {
         self.executed.iter().all(|executed| *executed == epoch)
     }
 
-    fn commit(&mut self, act: &mut VecDeque<Act>) {
+    fn commit(&mut self, plan: &mut Plan, act: &mut VecDeque<Act>) {
         while !self.stopped && self.announced.front().is_some_and(|front| front.missing == 0) {
             if self.announced[0].damage.is_some() {
                 self.stopped = true;
                 self.cuts.clear();
                 return;
             }
-            let epoch = self.announced.pop_front().expect("looked at above").epoch;
-            act.push_back(Act::TellAll(Pace::Commit { epoch, held: Counts::default() }));
+            let cut = self.announced.pop_front().expect("looked at above").cut;
+            plan.count(&cut);
+            act.push_back(Act::TellAll(Pace::Commit { epoch: cut.epoch, held: Counts::default() }));
         }
     }
 

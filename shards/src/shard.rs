@@ -5,6 +5,10 @@
 
 use crate::answer::{Answers, Desk, Seen};
 use crate::arrival::{Arrivals, ConnectionId};
+use crate::checkpoint::load::Loader;
+use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::plan::Policy;
+use crate::checkpoint::take::{Taken, Taker};
 use crate::chunk::Kind;
 use crate::commit::{Coming, Commits};
 use crate::execute::Execution;
@@ -43,6 +47,8 @@ pub struct Config {
     pub accept_clock: bool,
     /// Whether history is kept.
     pub history: bool,
+    /// How checkpoints are taken.
+    pub checkpoints: Policy,
 }
 
 /// Completes a status with what only the server knows.
@@ -60,6 +66,10 @@ pub struct Shard {
     counters: Counters,
     lead: Option<Lead>,
     running: Option<Coming>,
+    taker: Taker,
+    /// The state after this epoch is to be a checkpoint, in this slot.
+    checkpoint: Option<(u64, u8)>,
+    loader: Option<Loader>,
     /// Start number while serving; 0 while the log is replayed.
     incarnation: u64,
     /// Newest epoch that this shard knows to be closed.
@@ -91,9 +101,13 @@ impl Shard {
             answers: Answers::new(identity, config.history),
             histograms: Recorder::default(),
             counters: Counters::default(),
-            lead: (shard == ShardId(0))
-                .then(|| Lead::new(identity, placement, config.limits, config.accept_clock)),
+            lead: (shard == ShardId(0)).then(|| {
+                Lead::new(identity, placement, config.limits, config.checkpoints, config.accept_clock)
+            }),
             running: None,
+            taker: Taker::new(identity, shard),
+            checkpoint: None,
+            loader: None,
             incarnation: 0,
             closed: 0,
             reported: 0,
@@ -124,6 +138,7 @@ impl Shard {
             && self.arrivals.front_units() == 0
             && self.commits.is_idle()
             && self.answers.is_idle()
+            && self.taker.is_idle()
             && self.lead.as_ref().is_none_or(Lead::is_idle)
     }
 
@@ -150,12 +165,12 @@ impl Shard {
                     lead.tick(clock, out);
                 }
             }
-            Input::Recover => self.lead().recover(clock, out),
+            Input::Recover(found) => self.lead().recover(*found, out),
             Input::CutsRead { first, bytes, end } => self.lead().take_cuts(first, bytes, end, clock, out),
             Input::CutWritten(sector) => {
                 self.counters.bytes_logged += SECTOR_SIZE as u64;
                 self.counters.flushes += 1;
-                self.lead().cut_written(sector, clock);
+                self.lead().cut_written(sector, clock, out);
             }
             Input::CutsPrepared { through } => self.lead().cuts_prepared(through, clock),
             Input::StorageFull(full) => {
@@ -187,6 +202,16 @@ impl Shard {
                 self.answer(out, |answers, desk| answers.take_history(job, answer, epoch, desk));
             }
             Input::HistoryTook(facts) => self.facts -= facts.size(),
+            Input::SheetWritten(sheet) => {
+                let taken = self.taker.written(sheet, &mut self.execution.ledger, out);
+                self.tell_of_part(clock, taken, out);
+            }
+            Input::SheetsRead(bytes) => self.load(clock, bytes, out),
+            Input::ErrandEnded { of_plan: true, end } => self.lead().errand_ended(end, clock, out),
+            Input::ErrandEnded { of_plan: false, end } => {
+                let taken = self.taker.errand_ended(end, &mut self.execution.ledger, out);
+                self.tell_of_part(clock, taken, out);
+            }
             Input::StreamPrepared { through } => {
                 self.commits.prepared(through);
                 self.make_room(out);
@@ -319,6 +344,14 @@ impl Shard {
                 self.log_full = full;
                 self.make_room(out);
             }
+            Pace::LogFrom(epoch) => self.answers.log_begins_with(epoch),
+            Pace::Checkpoint { epoch, slot } => self.checkpoint = Some((epoch, slot)),
+            Pace::GiveUp => {
+                let never_begun = self.checkpoint.take().map(|_| Err("it was not begun".into()));
+                let taken = never_begun.or_else(|| self.taker.give_up(&mut self.execution.ledger));
+                self.tell_of_part(clock, taken, out);
+            }
+            Pace::Load(from) => self.begin_load(clock, from, out),
             other => unreachable!("{other:?} is for the pacer"),
         }
     }
@@ -385,7 +418,7 @@ impl Shard {
     fn begin_next(&mut self) -> bool {
         // Nobody waits for a replay; later, requests are refused long before it comes to this.
         let facts_max = if self.incarnation == 0 { FACTS_MAX } else { 2 * FACTS_MAX };
-        if self.running.is_some() || self.facts >= facts_max {
+        if self.running.is_some() || self.facts >= facts_max || self.keeps_too_much() {
             return false;
         }
         let Some((coming, own)) = self.commits.take_next() else {
@@ -397,12 +430,60 @@ impl Shard {
         true
     }
 
+    /// Whether a checkpoint has to get on before more of the state can change.
+    fn keeps_too_much(&self) -> bool {
+        !self.taker.is_idle() && self.execution.ledger.kept_bytes() > self.config.checkpoints.kept_max
+    }
+
+    fn tell_of_part(&mut self, clock: Clock, taken: Option<Taken>, out: &mut Outputs) {
+        if let Some(taken) = taken {
+            self.tell_pacer(clock, Pace::Part(Box::new(taken)), out);
+        }
+    }
+
+    /// Begins with the state of a checkpoint, or with none.
+    fn begin_load(&mut self, clock: Clock, from: Option<Box<(u8, Manifest)>>, out: &mut Outputs) {
+        let Config { identity, shard, placement, .. } = self.config;
+        self.execution.unload();
+        self.commits = Commits::new(identity, shard, placement);
+        (self.newest, self.closed) = ((0, 0), 0);
+        match from {
+            Some(from) => self.loader = Some(Loader::new(identity, shard, *from, &mut self.execution, out)),
+            None => self.tell_pacer(clock, Pace::Loaded(Box::new(Ok(self.loaded()))), out),
+        }
+    }
+
+    /// The digest of the state that was loaded, and how much it is.
+    fn loaded(&self) -> (u128, Holdings) {
+        let ledger = &self.execution.ledger;
+        (ledger.digest(), Holdings::of(ledger))
+    }
+
+    /// Takes sheets of a checkpoint that were read at a start.
+    fn load(&mut self, clock: Clock, bytes: Result<&[u8], String>, out: &mut Outputs) {
+        let Some(loader) = &mut self.loader else { unreachable!("sheets are read for a load") };
+        let Some(end) = loader.take(bytes, &mut self.execution, out) else { return };
+        self.loader = None;
+        let loaded = end.map(|manifest| {
+            self.newest = manifest.newest;
+            self.closed = manifest.end.epoch;
+            self.commits.go_on_from(&manifest);
+            self.loaded()
+        });
+        self.tell_pacer(clock, Pace::Loaded(Box::new(loaded)), out);
+    }
+
     fn finish_epoch(&mut self, clock: Clock, out: &mut Outputs) {
         let mut coming = self.running.take().expect("looked at by the caller");
         let mut own = self.execution.take_own();
         let epoch = coming.cut.epoch;
         if !self.execution.plan().is_idle {
             self.newest = (epoch, coming.cut.time);
+        }
+        if self.checkpoint.is_some_and(|(of, _)| of == epoch)
+            && let Some((_, slot)) = self.checkpoint.take()
+        {
+            self.taker.begin(epoch, slot, self.newest, &mut self.execution.ledger, out);
         }
         self.tell_history(&coming.cut, &own, out);
         if coming.cut.incarnation == self.incarnation {

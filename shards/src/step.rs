@@ -1,13 +1,16 @@
 //! What goes into a shard and what comes out: closed lists. The server and the simulation speak nothing else.
 
 use crate::arrival::ConnectionId;
+use crate::checkpoint::sheet::Sheet;
+use crate::checkpoint::{self, Errand, ErrandEnd};
 use crate::execute::mail::Outgoing;
 use crate::execute::message::Message;
 use crate::fetch::Read;
-use crate::log::File;
+use crate::lead::Found;
 use crate::log::block::Block;
 use crate::log::cut::CutSector;
 use crate::log::recover::{Dropped, Hole};
+use crate::log::{Damage, File};
 use crate::pacer::LogEnd;
 use crate::past::{self, Facts, Question};
 use crate::place::ShardId;
@@ -19,8 +22,8 @@ use auriga_wire::{Fault, Frame};
 pub enum Input<'a> {
     /// Time passes.
     Tick,
-    /// To shard 0, once: replay the log and open it.
-    Recover,
+    /// To shard 0, once: take the state from a checkpoint, replay the log and open it.
+    Recover(Box<Found>),
     /// A checked request arrived.
     Request(ConnectionId, Frame<'a>),
     /// A message came out of a ring.
@@ -77,6 +80,17 @@ pub enum Input<'a> {
     },
     /// History has taken in what it was told; the shard's memory comes back.
     HistoryTook(Box<Facts>),
+    /// A sheet of a checkpoint is written.
+    SheetWritten(Sheet),
+    /// Sheets of a checkpoint were read, or why they could not be.
+    SheetsRead(Result<&'a [u8], String>),
+    /// An errand has ended.
+    ErrandEnded {
+        /// Whether it was one of the plan, and not of a part.
+        of_plan: bool,
+        /// How.
+        end: ErrandEnd,
+    },
     /// Nothing more can be prepared: the disk, or the log's bound, is full (or is not any more).
     StorageFull(bool),
 }
@@ -152,6 +166,47 @@ pub enum Output {
         first: u32,
         /// The last.
         last: u32,
+    },
+    /// Write a sheet of a checkpoint and give it back. It need not be durable.
+    WriteSheet {
+        /// The part.
+        file: checkpoint::File,
+        /// The sheet's number in it.
+        number: u32,
+        /// The sheet.
+        sheet: Sheet,
+    },
+    /// Read sheets of a checkpoint.
+    ReadSheets {
+        /// The part.
+        file: checkpoint::File,
+        /// The first sheet.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// Have something done with the files of checkpoints.
+    Errand(Errand),
+    /// A checkpoint is whole.
+    Checkpointed {
+        /// It shows the state after this epoch.
+        epoch: u64,
+        /// Bytes of its parts.
+        bytes: u64,
+    },
+    /// A checkpoint could not be taken; it will be tried again.
+    CheckpointFailed(String),
+    /// The state is that of a checkpoint; what follows is replayed.
+    Loaded {
+        /// The checkpoint's epoch.
+        epoch: u64,
+    },
+    /// A checkpoint can't be loaded; what is left is tried.
+    CheckpointDamaged(Damage),
+    /// The log has no beginning, and there is no checkpoint that it continues.
+    NoCheckpoint {
+        /// The first epoch that the log has.
+        log_from: u64,
     },
     /// The log is replayed; how it ended.
     Recovered {

@@ -7,7 +7,6 @@ use auriga_history::{Page, Reader};
 use auriga_shards::past::{self, Asked, Question, Records};
 use auriga_shards::place::ShardId;
 use auriga_wire::{Command, Fault, FaultCode, Filter};
-use rtrb::Consumer;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -23,9 +22,8 @@ struct Waiting {
 }
 
 /// Answers until every executor has ended.
-pub fn run(mut askers: Vec<Asker>, mut readers: Consumer<Reader>, bells: [&Doorbell; 2], shared: &Shared) {
+pub fn run(mut askers: Vec<Asker>, reader: &Reader, bells: [&Doorbell; 2], shared: &Shared) {
     lower_priority(NICE_ANSWERER);
-    let Some(reader) = await_reader(&mut readers, bells[1], shared) else { return };
     let mut waiting: Vec<Waiting> = Vec::new();
     while !shared.has_ended() {
         for (shard, asker) in shards(askers.len()).zip(&mut askers) {
@@ -40,7 +38,7 @@ pub fn run(mut askers: Vec<Asker>, mut readers: Consumer<Reader>, bells: [&Doorb
         let due = |waiting: &mut Waiting| waiting.question.after <= reached || now >= waiting.until;
         for Waiting { shard, question, .. } in waiting.extract_if(.., due) {
             let answer = if question.after <= reached {
-                answer(&reader, &question.asked)
+                answer(reader, &question.asked)
             } else {
                 Err(behind(question.after, reached))
             };
@@ -57,21 +55,6 @@ pub fn run(mut askers: Vec<Asker>, mut readers: Consumer<Reader>, bells: [&Doorb
             rest(&askers, bells[1], waiting.is_empty());
         }
     }
-}
-
-/// The store's reader, once the builder has opened it; none if that failed.
-fn await_reader(readers: &mut Consumer<Reader>, bell: &Doorbell, shared: &Shared) -> Option<Reader> {
-    while !shared.has_ended() {
-        if let Ok(reader) = readers.pop() {
-            return Some(reader);
-        }
-        bell.park();
-        if readers.is_empty() {
-            bell.wait(LOOK_EVERY_MS);
-        }
-        bell.unpark();
-    }
-    None
 }
 
 fn rest(askers: &[Asker], bell: &Doorbell, nobody_waits: bool) {

@@ -66,6 +66,7 @@ pub fn run(sources: Vec<Source>, builder: Builder, bells: [&Doorbell; 2], shared
         trouble: None,
     };
     build.publish();
+    shared.history.ask_durable();
     // What is left then is built by the next start.
     while !shared.has_ended() {
         match build.work() {
@@ -88,6 +89,7 @@ impl Build<'_> {
             }
         }
         self.publish();
+        self.make_durable_if_asked()?;
         let whole = self.put_together();
         if whole.is_none() && self.held.is_empty() {
             return Ok(false);
@@ -147,6 +149,21 @@ impl Build<'_> {
         if history.epoch.swap(epoch, Ordering::AcqRel) != epoch {
             self.bells[1].ring();
         }
+    }
+
+    /// Makes durable what there is if somebody waits for it: a checkpoint, because the log before it may go.
+    fn make_durable_if_asked(&mut self) -> Result<(), String> {
+        if !self.shared.history.to_be_durable.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.commit()?;
+        let epoch = self.builder.persist().map_err(|error| error.to_string())?;
+        self.note_durable(epoch);
+        Ok(())
+    }
+
+    fn note_durable(&self, epoch: u64) {
+        self.shared.history.durable.store(epoch, Ordering::Release);
     }
 
     /// Commits what was taken, and gives its memory back.

@@ -13,10 +13,12 @@ mod disk;
 mod keeper;
 mod machine;
 mod operations;
+mod slots;
 mod truth;
 
 use crate::random_log::RandomLog;
 use crate::seeds::Count;
+use auriga_shards::checkpoint::plan::Policy;
 use auriga_shards::limits::Limits;
 use auriga_shards::log::IdMode;
 use clients::Clients;
@@ -95,6 +97,14 @@ pub struct Tally {
     pub bad_reads: u64,
     /// Of these, noticed.
     pub damage_found: u64,
+    /// Checkpoints that became whole.
+    pub checkpoints: u64,
+    /// Starts that took their state from one, after every epoch or after one that was not the newest slot's.
+    pub loads: u64,
+    /// Checkpoints that were damaged, and noticed.
+    pub checkpoints_damaged: u64,
+    /// Epochs that were removed from the log.
+    pub recycled: u64,
     /// Requests refused as a whole, by the fault.
     pub faults: BTreeMap<&'static str, u64>,
 }
@@ -117,6 +127,10 @@ impl Count for Tally {
         self.deferred += other.deferred;
         self.bad_reads += other.bad_reads;
         self.damage_found += other.damage_found;
+        self.checkpoints += other.checkpoints;
+        self.loads += other.loads;
+        self.checkpoints_damaged += other.checkpoints_damaged;
+        self.recycled += other.recycled;
         for (name, count) in &other.faults {
             *self.faults.entry(name).or_default() += count;
         }
@@ -130,6 +144,7 @@ struct World {
     truth: Truth,
     clients: Clients,
     limits: Limits,
+    checkpoints: Policy,
     /// Epochs that were on the disk before the first life.
     epochs_given: usize,
     /// Of the reads for requests, fail or bring other bytes.
@@ -172,11 +187,17 @@ pub fn run(seed: u64) -> Result<Tally, Mismatch> {
     let id_mode = if log.has_time() { IdMode::Time } else { IdMode::Any };
     let window_ns = [limits.window_ns, REST_MAX, SECOND, rng.u64(..2 * SECOND)][rng.usize(..4)];
     let limits = Limits { window_ns, ..limits };
+    let checkpoints = Policy {
+        every: [0, 20_000, 100_000, 500_000][rng.usize(..4)],
+        kept_max: [0, 1_000, usize::MAX][rng.usize(..3)],
+        pendings_may_go: false,
+    };
     let mut world = World {
         disk: if old { Disk::old(id_mode, &mut rng) } else { Disk::new(id_mode) },
         truth: Truth::new(),
         clients: Clients::new(&log, heavy, &mut rng),
         limits,
+        checkpoints,
         epochs_given: 0,
         bad_reads_percent: if one_in(4, &mut rng) { 20 } else { 0 },
         wall_ns: WALL_NS,

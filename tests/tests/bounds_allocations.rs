@@ -4,6 +4,7 @@
 //! it replaces the allocator.
 
 use auriga_shards::arrival::ConnectionId;
+use auriga_shards::checkpoint::plan::Policy;
 use auriga_shards::execute::message::Lane;
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, Limits, STREAM_SEGMENT_SIZE};
 use auriga_shards::log::{IdMode, Identity};
@@ -80,14 +81,22 @@ impl Machine {
         let make = |(number, mesh)| {
             let shard = ShardId(number as u16);
             let limits = Limits::default();
-            let config =
-                Config { shard, placement, identity, limits, cpu: 0, accept_clock: true, history: false };
+            let config = Config {
+                shard,
+                placement,
+                identity,
+                limits,
+                cpu: 0,
+                accept_clock: true,
+                history: false,
+                checkpoints: Policy::default(),
+            };
             (Shard::new(config, Box::new(|_| {})), Outputs::default(), mesh)
         };
         let shards: Vec<_> = Mesh::new(shards).into_iter().enumerate().map(make).collect();
         let completed = VecDeque::with_capacity(1_024);
         let mut machine = Self { shards, completed, now_ns: 1_000_000_000, replies: 0, deferred: false };
-        machine.completed.push_back((0, Input::Recover));
+        machine.completed.push_back((0, Input::Recover(Box::default())));
         machine.settle();
         machine
     }

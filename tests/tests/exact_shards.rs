@@ -39,6 +39,10 @@ fn print_tally(tally: &Tally, seconds: f64) {
         "{} bad reads for requests, {} noticed; damaged logs: never",
         tally.bad_reads, tally.damage_found
     );
+    println!(
+        "{} checkpoints, {} loaded, {} damaged; {} epochs removed from the log",
+        tally.checkpoints, tally.loads, tally.checkpoints_damaged, tally.recycled
+    );
     for (name, count) in &tally.faults {
         println!("{count:>9} {name}");
     }
@@ -49,6 +53,8 @@ fn check_tally(tally: &Tally) {
     assert!(tally.fates.iter().all(|count| *count > 0), "writes at a power failure: {:?}", tally.fates);
     assert!(tally.dropped > 0 && tally.crashes_in_replay > 0 && tally.unknown > 0, "{tally:?}");
     assert!(tally.look_ups_behind > 0 && tally.deferred > 0 && tally.damage_found > 0, "{tally:?}");
+    assert!(tally.checkpoints > 0 && tally.loads > 0, "{tally:?}");
+    assert!(tally.checkpoints_damaged > 0 && tally.recycled > 0, "{tally:?}");
     let faults: Vec<_> = tally.faults.keys().copied().collect();
     assert_eq!(faults, ["damaged_data", "limit_reached", "log_full", "not_ready"]);
 }

@@ -14,8 +14,8 @@ use auriga_wire::{Fault, FaultCode, Filter, FilterFlags, Transfer};
 pub(super) struct Past {
     /// Of a look-up of transfers, if there is a history: the ids.
     pub(super) ids: Vec<u128>,
-    /// Indexes of those that the shards have forgotten, and that history is asked for.
-    pub(super) forgotten: Vec<u32>,
+    /// What history is asked for, by index: ids that the shards have forgotten, and transfers that the log doesn't have whole.
+    pub(super) asked: Vec<(u32, u128)>,
     /// What it has found of them.
     pub(super) found: Vec<Transfer>,
     pub(super) is_asked: bool,
@@ -65,7 +65,7 @@ impl Answers {
         let job = self.jobs[number].as_mut().expect("answers come to their question");
         (job.past.cursor, job.past.time) = (page.cursor, Some(page.time));
         match &page.records {
-            Records::Transfers(found) if matches!(job.work, Work::Transfers(_)) => {
+            Records::Transfers(found) if matches!(job.work, Work::Transfers(_) | Work::Creation { .. }) => {
                 job.past.found.clone_from(found);
                 job.past.is_asked = false;
                 self.go_on(number, desk);
@@ -91,35 +91,36 @@ impl Answers {
 }
 
 impl Past {
-    /// The question for the ids that no shard has located because they are forgotten, if there are any.
-    pub(super) fn ask_forgotten(
-        &mut self,
-        job: usize,
-        after: u64,
-        located: &[Located],
-        terms: &Terms,
-    ) -> Option<Question> {
+    /// The ids of a look-up that no shard has located because they are forgotten.
+    pub(super) fn forgotten(&self, located: &[Located], terms: &Terms) -> Vec<(u32, u128)> {
         let mut known: Vec<u32> = located.iter().map(|located| located.index).collect();
         known.sort_unstable();
         let old = (0..).zip(&self.ids).filter(|(_, id)| terms.is_forgotten(**id));
         let missing = old.filter(|(index, _)| known.binary_search(index).is_err());
-        let (forgotten, ids): (Vec<u32>, Vec<u128>) = missing.unzip();
-        self.forgotten = forgotten;
+        missing.map(|(index, id)| (index, *id)).collect()
+    }
+
+    /// The question for these transfers, if there are any.
+    pub(super) fn ask(&mut self, job: usize, after: u64, mut wanted: Vec<(u32, u128)>) -> Option<Question> {
+        wanted.sort_unstable();
+        let ids: Vec<u128> = wanted.iter().map(|(_, id)| *id).collect();
+        self.asked = wanted;
         self.is_asked = !ids.is_empty();
         self.is_asked.then_some(Question { job, asked: past::Asked::Transfers(ids), after })
     }
 
     /// What the shards have found and what history has, in the order of the request.
-    pub(super) fn merge(&mut self, fetched: Vec<(u32, Transfer)>) -> Vec<Transfer> {
+    pub(super) fn merge(&mut self, fetched: Vec<(u32, Transfer)>) -> Vec<(u32, Transfer)> {
         // History leaves out what it doesn't have, and nobody else has it.
         let found = std::mem::take(&mut self.found).into_iter();
         let mut all = fetched;
-        let mut forgotten = self.forgotten.iter();
+        let mut asked = self.asked.iter();
         for transfer in found {
-            let index = forgotten.find(|index| self.ids[**index as usize] == transfer.id);
-            all.push((*index.expect("history answers in the order of the ids"), transfer));
+            let (index, _) =
+                asked.find(|(_, id)| *id == transfer.id).expect("history answers in the order of the ids");
+            all.push((*index, transfer));
         }
         all.sort_unstable_by_key(|(index, _)| *index);
-        all.into_iter().map(|(_, transfer)| transfer).collect()
+        all
     }
 }

@@ -18,6 +18,7 @@ use crate::ledger::Ledger;
 use crate::ledger::terms::Terms;
 use crate::log::block::Block;
 use crate::log::cut::Cut;
+use crate::pacer::LogEnd;
 use crate::place::{Placement, ShardId, StreamId};
 
 /// What an epoch is, as its cut says.
@@ -145,6 +146,25 @@ impl Execution {
             closings: Sorter::new(shards),
             serial: Serial::default(),
         }
+    }
+
+    /// The ledger holds the state of a checkpoint: the next epoch is the one behind it.
+    pub fn go_on_from(&mut self, end: &LogEnd) {
+        self.plan.number = end.epoch;
+        self.plan.expire_through = end.expired_through;
+        self.plan.terms.ids_from_ms = end.ids_from_ms();
+    }
+
+    /// Forgets the state that was loaded.
+    pub fn unload(&mut self) {
+        let shards = self.ledger.placement.shards();
+        let mail = std::mem::replace(&mut self.mail, Mail::new(self.shard, shards));
+        *self = Self { mail, ..Self::new(self.shard, self.ledger.placement) };
+    }
+
+    /// The account is closed in the state of a checkpoint; to be said of all shards' accounts.
+    pub fn note_closed(&mut self, account: u128) {
+        self.register.take_closings(&[Closing { account, closed: 1, pad: [0; 15] }]);
     }
 
     /// The newest epoch that was begun (and, in the gap, executed).

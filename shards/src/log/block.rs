@@ -4,7 +4,7 @@
 //! Its checksum covers the header and the headers of its frames; a frame's header holds the checksum of its body, so
 //! every byte is covered and none is hashed twice.
 
-use super::{Damage, expect};
+use super::{Damage, Sector, expect};
 use crate::limits::{BLOCK_SIZE_MAX, BLOCK_UNITS_MAX, SECTOR_SIZE, UNIT_SIZE};
 use crate::log::cut::BlockEntry;
 use auriga_wire::Transfer;
@@ -52,10 +52,6 @@ pub struct Place {
     /// Its byte offset in the stream.
     pub offset: u64,
 }
-
-#[repr(C, align(4096))]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Sector([u8; SECTOR_SIZE]);
 
 /// A block in memory, at an address that direct I/O can take.
 pub struct Block {

@@ -6,6 +6,7 @@ pub mod cut;
 pub mod recover;
 pub mod segment;
 
+use crate::limits::SECTOR_SIZE;
 use std::fmt;
 
 /// What all bytes of one data directory have in common.
@@ -46,6 +47,11 @@ impl IdMode {
     }
 }
 
+/// What is read and written at once, aligned for direct I/O.
+#[repr(C, align(4096))]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Sector(pub [u8; SECTOR_SIZE]);
+
 /// A file of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum File {
@@ -84,7 +90,11 @@ impl fmt::Display for Damage {
 }
 
 /// Fails with what was found where something else was expected.
-fn expect<T: PartialEq + fmt::Debug + Copy>(what: &str, found: T, expected: T) -> Result<(), Damage> {
+pub(crate) fn expect<T: PartialEq + fmt::Debug + Copy>(
+    what: &str,
+    found: T,
+    expected: T,
+) -> Result<(), Damage> {
     if found == expected {
         return Ok(());
     }

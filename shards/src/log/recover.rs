@@ -85,9 +85,9 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// A recovery of an empty or full directory.
-    pub fn new(identity: Identity) -> Self {
-        Self { identity, end: LogEnd::default(), stopped: None, proven: 0, other_version: None }
+    /// A recovery of the log behind `from`, the end of what a checkpoint holds or of nothing.
+    pub fn new(identity: Identity, from: LogEnd) -> Self {
+        Self { identity, end: from, stopped: None, proven: from.epoch, other_version: None }
     }
 
     /// Where the log ends, as far as its cuts were read.

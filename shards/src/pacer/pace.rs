@@ -1,8 +1,11 @@
 //! What shards and the pacer tell each other.
 
+use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::take::Taken;
 use crate::execute::message::Message;
 use crate::ledger::Ledger;
 use crate::limits::EXPIRE_MAX;
+use crate::log::Damage;
 
 /// What a shard and the pacer tell each other.
 #[derive(Clone, Debug)]
@@ -58,6 +61,23 @@ pub enum Pace {
     },
     /// To a shard: whether the cut log has no room for more than what is accepted.
     LogFull(bool),
+    /// To a shard: the state after this epoch is to be a checkpoint.
+    Checkpoint {
+        /// The epoch, which no shard has executed.
+        epoch: u64,
+        /// Where it is written.
+        slot: u8,
+    },
+    /// To shard 0: the part of the checkpoint, or why there is none.
+    Part(Box<Taken>),
+    /// To a shard: the checkpoint comes to nothing.
+    GiveUp,
+    /// To a shard: the log has no epochs before this one.
+    LogFrom(u64),
+    /// To a shard, before a replay: forget your state and take that of the checkpoint in this slot, or none.
+    Load(Option<Box<(u8, Manifest)>>),
+    /// To shard 0: the state is loaded, with this digest and so much in it; or what is damaged.
+    Loaded(Box<Result<(u128, Holdings), Damage>>),
 }
 
 /// Counts of what is limited.
@@ -116,7 +136,7 @@ impl Holdings {
 }
 
 impl Pace {
-    /// Whether this is said to the pacer (or by it).
+    /// Whether this is said to shard 0, for its leading part.
     pub fn is_for_pacer(&self) -> bool {
         matches!(
             self,
@@ -125,6 +145,8 @@ impl Pace {
                 | Self::Durable { .. }
                 | Self::Damaged(_)
                 | Self::Executed { .. }
+                | Self::Part(_)
+                | Self::Loaded(_)
         )
     }
 }

@@ -47,6 +47,14 @@ pub struct Status {
     pub log_bytes: u64,
     /// Bound on them.
     pub log_bytes_max: u64,
+    /// The first epoch that the log still has.
+    pub log_from: u64,
+    /// The newest checkpoint of this start shows the state after this epoch; 0: none was taken.
+    pub checkpoint_epoch: u64,
+    /// Bytes of it.
+    pub checkpoint_bytes: u64,
+    /// Time since it was taken, nanoseconds.
+    pub checkpoint_age_ns: u64,
     /// Questions about the past see every epoch up to this one; none if no history is kept.
     pub history_epoch: Option<u64>,
     /// The time of the last event of that epoch, nanoseconds.

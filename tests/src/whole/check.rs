@@ -44,7 +44,7 @@ pub(crate) fn after(machine: &mut Machine<'_>) -> Result<(), String> {
 }
 
 /// Reads the log. What is new in it must be of this life.
-fn read(world: &mut World) -> Result<(), String> {
+pub(crate) fn read(world: &mut World) -> Result<(), String> {
     let World { truth, disk, clients, .. } = world;
     truth.read(disk, |number| number >= clients.first_number || number > u64::MAX / 2)
 }

@@ -1,7 +1,7 @@
 //! The random choice of what happens next.
 
 use super::machine::Machine;
-use super::operations::Operation;
+use super::operations::{Operation, WORK_KINDS};
 use auriga_shards::execute::message::Lane;
 use auriga_shards::place::ShardId;
 
@@ -32,7 +32,7 @@ pub(crate) enum Step {
 pub(crate) struct Mood {
     pub(crate) steps: u64,
     pub(crate) rings: Vec<bool>,
-    pub(crate) disks: Vec<[bool; 4]>,
+    pub(crate) disks: Vec<[bool; WORK_KINDS]>,
     pub(crate) clients: bool,
     pub(crate) keeper: bool,
     /// Most nanoseconds that a step takes.

@@ -1,5 +1,6 @@
 //! A disk that keeps what was reported written, and of the rest what chance decides.
 
+use super::slots::Slots;
 use auriga_shards::ledger::terms::Limited;
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
 use auriga_shards::log::block::{Block, Place};
@@ -13,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 const CLUSTER: u64 = 7;
 /// What a torn write consists of: a drive's sectors, or less.
 const PARTS: [usize; 2] = [64, 512];
+/// The larger of them.
+pub(crate) const SECTOR_PARTS: usize = PARTS[1];
 /// The smallest of them.
 const PART: usize = PARTS[0];
 /// Most slots that one read of the cut log brings.
@@ -47,6 +50,9 @@ pub(crate) struct Disk {
     pub(crate) cuts_through: u64,
     /// By stream: prepared up to this offset.
     pub(crate) streams_through: BTreeMap<u16, u64>,
+    /// The first epoch that is there.
+    pub(crate) log_from: u64,
+    pub(crate) slots: Slots,
 }
 
 impl Disk {
@@ -58,6 +64,8 @@ impl Disk {
             committed: BTreeSet::new(),
             cuts_through: 0,
             streams_through: BTreeMap::new(),
+            log_from: 1,
+            slots: Slots::default(),
         }
     }
 
@@ -133,6 +141,24 @@ impl Disk {
         let (file, offset) = cut_place(first);
         self.read(file, offset, &mut bytes);
         (bytes, first + slots > self.cuts_through)
+    }
+
+    /// Removes the epochs through this one.
+    pub(crate) fn remove_log(&mut self, through: u64) {
+        let mut sector = [0; SECTOR_SIZE];
+        for epoch in self.log_from..=through {
+            let (file, at) = cut_place(epoch);
+            self.read(file, at, &mut sector);
+            let (cut, _) = Cut::decode(&self.identity, &sector).expect("what is recycled is committed");
+            self.sectors.remove(&(file, at));
+            for block in &cut.blocks {
+                let (file, at) = stream_place(block.stream, block.offset);
+                for at in (at..at + block.size() as u64).step_by(SECTOR_SIZE) {
+                    self.sectors.remove(&(file, at));
+                }
+            }
+        }
+        self.log_from = self.log_from.max(through + 1);
     }
 
     /// Whether the place may be written: prepared, and nothing committed there.

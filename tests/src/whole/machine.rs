@@ -5,11 +5,13 @@ use super::choice::{MOOD_STEPS_MAX, Mood, Step};
 use super::clients::Clients;
 use super::disk::Fate;
 use super::keeper::{Keeper, News};
-use super::operations::{Operation, Work};
-use super::{Mismatch, World};
+use super::operations::{Operation, WORK_KINDS, Work};
+use super::{Mismatch, World, slots};
 use auriga_shards::arrival::ConnectionId;
+use auriga_shards::checkpoint::SLOTS;
+use auriga_shards::checkpoint::manifest::Manifest;
 use auriga_shards::execute::message::{Lane, Message};
-use auriga_shards::lead::OPENING_CUTS;
+use auriga_shards::lead::{Found, OPENING_CUTS};
 use auriga_shards::limits::{CONTROL_RING_SLOTS, ROUTE_RING_SLOTS, SECTOR_SIZE, STREAMS};
 use auriga_shards::pacer::{Clock, LogEnd};
 use auriga_shards::place::{Placement, ShardId};
@@ -80,6 +82,7 @@ impl<'w> Machine<'w> {
             cpu: 0,
             accept_clock: away,
             history: false,
+            checkpoints: world.checkpoints,
         };
         let shards: Vec<_> = placement.all().map(|s| Shard::new(config(s), Box::new(|_| {}))).collect();
         let pairs = || placement.all().flat_map(|from| placement.all().map(move |to| (from, to)));
@@ -109,7 +112,7 @@ impl<'w> Machine<'w> {
             legal: Vec::new(),
         };
         machine.mood.rings = vec![false; machine.rings.len()];
-        machine.mood.disks = vec![[false; 4]; machine.shards.len()];
+        machine.mood.disks = vec![[false; WORK_KINDS]; machine.shards.len()];
         machine
     }
 
@@ -122,7 +125,8 @@ impl<'w> Machine<'w> {
     }
 
     fn live(&mut self) -> Result<(), String> {
-        self.input(ShardId(0), Input::Recover)?;
+        let found = self.find();
+        self.input(ShardId(0), Input::Recover(Box::new(found)))?;
         loop {
             if self.steps == STEPS_MAX {
                 return Err(format!("no end after {STEPS_MAX} steps\n{}", self.dump()));
@@ -151,6 +155,24 @@ impl<'w> Machine<'w> {
         }
     }
 
+    /// What a start finds on the disk. Now and then a checkpoint has rotted that it can do without.
+    fn find(&mut self) -> Found {
+        let World { disk, rng, tally, .. } = &mut *self.world;
+        let [one, other] = disk.slots.manifests(&disk.identity);
+        let log_from = disk.log_from;
+        let may_be = |manifest: &Manifest| manifest.end.epoch + 1 >= log_from;
+        let has_other = |other: &Option<Manifest>| log_from == 1 || other.as_ref().is_some_and(may_be);
+        let slot = rng.u8(..SLOTS as u8);
+        let (it, left) = if slot == 0 { (&one, &other) } else { (&other, &one) };
+        let is_sound = !disk.slots.rotten.contains(&true);
+        if it.is_some() && is_sound && has_other(left) && rng.u8(..8) == 0 {
+            disk.slots.rot(slot, &disk.identity, rng);
+            let found = disk.slots.manifests(&disk.identity);
+            tally.checkpoints_damaged += u64::from(found[usize::from(slot)].is_none());
+        }
+        Found { manifests: disk.slots.manifests(&disk.identity), log_from, ..Found::default() }
+    }
+
     /// Whether every shard takes requests.
     pub(crate) fn serves(&self) -> bool {
         self.serving.iter().all(Option::is_some)
@@ -176,6 +198,19 @@ impl<'w> Machine<'w> {
                 disk.end_write(file, offset, bytes, fate, rng);
             }
         }
+        for Operation { work, .. } in std::mem::take(&mut self.operations) {
+            match work {
+                Work::Errand(errand) if self.world.rng.bool() => {
+                    let _ = slots::run(&errand, self.world)?;
+                }
+                Work::WriteSheet { file, number, sheet } => {
+                    self.world.disk.slots.write(file, number, &sheet);
+                }
+                _ => {}
+            }
+        }
+        let World { disk, rng, .. } = &mut *self.world;
+        disk.slots.crash(rng);
         check::after(self)
     }
 
@@ -245,7 +280,7 @@ impl<'w> Machine<'w> {
     fn complete(&mut self, shard: ShardId, work: Work) -> Result<(), String> {
         let Self { shards, outputs, clock, world, .. } = self;
         let mut take = |input: Input<'_>| shards[shard.index()].step(*clock, input, outputs);
-        work.complete(world, &mut take);
+        work.complete(world, &mut take)?;
         self.perform(shard)
     }
 
@@ -290,6 +325,12 @@ impl<'w> Machine<'w> {
                 self.world.tally.dropped += u64::from(dropped.is_some());
             }
             Output::Serving { incarnation } => return self.serve(shard, incarnation),
+            Output::Loaded { .. } => self.world.tally.loads += 1,
+            Output::CheckpointDamaged(_) => self.world.tally.checkpoints_damaged += 1,
+            Output::Checkpointed { .. } | Output::CheckpointFailed(_) => {}
+            Output::NoCheckpoint { log_from } => {
+                return Err(format!("the start is refused: the log begins with {log_from}"));
+            }
             Output::Damaged(hole) => return Err(format!("the start is refused: {hole}")),
             Output::ClockIsAway { ahead_ns } => return Err(format!("the clock is away by {ahead_ns} ns")),
             Output::DamageFound(what) if what.contains(".log, read at byte ") => {
@@ -335,6 +376,9 @@ impl<'w> Machine<'w> {
                 }
                 auriga_shards::log::File::Cuts { .. } => self.keeper.epoch += 1,
             }
+        }
+        if let Work::WriteSheet { file, number, .. } = &operation.work {
+            self.world.disk.slots.check_write(*file, *number)?;
         }
         self.operations.push(operation);
         Ok(())

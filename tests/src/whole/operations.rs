@@ -1,6 +1,8 @@
 //! Reads and writes that are under way.
 
-use super::World;
+use super::{World, slots};
+use auriga_shards::checkpoint::sheet::Sheet;
+use auriga_shards::checkpoint::{self, Errand};
 use auriga_shards::fetch::Read;
 use auriga_shards::limits::UNIT_SIZE;
 use auriga_shards::log::File;
@@ -9,6 +11,9 @@ use auriga_shards::log::cut::CutSector;
 use auriga_shards::place::ShardId;
 use auriga_shards::step::{Input, Output};
 use auriga_wire::AlignedBuffer;
+
+/// How many kinds of work there are.
+pub(crate) const WORK_KINDS: usize = 6;
 
 /// What a shard has asked for.
 #[derive(Debug)]
@@ -24,6 +29,9 @@ pub(crate) enum Work {
     ReadBlock { epoch: u64, entry: usize, file: File, offset: u64, block: Block },
     ReadCuts { first: u64 },
     ReadLog { job: usize, read: Read },
+    WriteSheet { file: checkpoint::File, number: u32, sheet: Sheet },
+    ReadSheets { file: checkpoint::File, first: u32, count: u32 },
+    Errand(Errand),
 }
 
 impl Work {
@@ -36,6 +44,9 @@ impl Work {
             }
             Output::ReadCuts { first } => Self::ReadCuts { first },
             Output::ReadLog { job, read } => Self::ReadLog { job, read },
+            Output::WriteSheet { file, number, sheet } => Self::WriteSheet { file, number, sheet },
+            Output::ReadSheets { file, first, count } => Self::ReadSheets { file, first, count },
+            Output::Errand(errand) => Self::Errand(errand),
             other => unreachable!("{other:?} is no read and no write"),
         }
     }
@@ -49,8 +60,10 @@ impl Work {
         match self {
             Self::WriteBlock { .. } => 0,
             Self::WriteCut { .. } => 1,
-            Self::ReadBlock { .. } | Self::ReadCuts { .. } => 2,
+            Self::ReadBlock { .. } | Self::ReadCuts { .. } | Self::ReadSheets { .. } => 2,
             Self::ReadLog { .. } => 3,
+            Self::WriteSheet { .. } => 4,
+            Self::Errand(_) => 5,
         }
     }
 
@@ -64,7 +77,7 @@ impl Work {
     }
 
     /// Ends it, and tells the shard.
-    pub(crate) fn complete(self, world: &mut World, take: &mut dyn FnMut(Input<'_>)) {
+    pub(crate) fn complete(self, world: &mut World, take: &mut dyn FnMut(Input<'_>)) -> Result<(), String> {
         if let Some((file, offset, bytes)) = self.written() {
             world.disk.write(file, offset, bytes);
         }
@@ -99,6 +112,18 @@ impl Work {
                 let result = failure.map_or(Ok(&bytes[..]), Err);
                 take(Input::LogRead { job, slot: read.slot, result });
             }
+            Self::WriteSheet { file, number, sheet } => {
+                world.disk.slots.write(file, number, &sheet);
+                take(Input::SheetWritten(sheet));
+            }
+            Self::ReadSheets { file, first, count } => {
+                take(Input::SheetsRead(Ok(&world.disk.slots.read(file, first, count))));
+            }
+            Self::Errand(errand) => {
+                let end = slots::run(&errand, world)?;
+                take(Input::ErrandEnded { of_plan: errand.is_of_plan(), end });
+            }
         }
+        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! kill -9 at random moments, again and again.
+//! kill -9 at random moments, again and again: of starts, under load, and while checkpoints are taken.
 
 use auriga_tests::book::Book;
 use auriga_tests::harness::{Scratch, Server, Start, format, run_auriga, seed, text};
@@ -23,8 +23,10 @@ fn patterns(random: &mut fastrand::Rng) -> Vec<Pattern> {
     (0..random.usize(1..=4)).map(|_| kinds[random.usize(..kinds.len())].clone()).collect()
 }
 
+/// With checkpoints seldom, often, or one after the other.
 fn start(data: &Path, random: &mut fastrand::Rng) -> Start {
-    Start::new(data).shards(random.u16(1..=4))
+    let every = ["2000000000", "2000000", "100000", "1"][random.usize(..4)];
+    Start::new(data).shards(random.u16(1..=4)).with(&["--checkpoint-every", every])
 }
 
 /// Kills a few servers before they serve, then returns one that does.
@@ -42,7 +44,7 @@ fn start_and_sometimes_kill(data: &Path, random: &mut fastrand::Rng, kills: &mut
 #[test]
 fn what_was_acknowledged_survives_kill_nine() {
     let seed = seed("kills");
-    let (mut kills, mut early, mut resolved, mut created) = (0, 0, (0, 0), 0);
+    let (mut kills, mut early, mut resolved, mut created, mut loaded) = (0, 0, (0, 0), 0, 0);
     for directory in 0..DIRECTORIES {
         let mut random = fastrand::Rng::with_seed(seed.wrapping_add(directory as u64));
         let scratch = Scratch::new("kills");
@@ -52,6 +54,7 @@ fn what_was_acknowledged_survives_kill_nine() {
         for life in 0..KILLS {
             let server = start_and_sometimes_kill(&data, &mut random, &mut early);
             let mut client = connect(server.address());
+            loaded += usize::from(server.log().contains("from a checkpoint"));
             book.check(&mut client, &mut random, false);
             book.open_accounts(&mut client, if life == 0 { ACCOUNTS } else { 1 });
             let (choice, patterns) = (book.choice(), patterns(&mut random));
@@ -72,10 +75,11 @@ fn what_was_acknowledged_survives_kill_nine() {
         assert!(book.refused().len() > 10, "some transfers were refused");
     }
     eprintln!(
-        "kills: {kills} under load, {early} during a start; {created} transfers acknowledged or found; of the unanswered \
+        "kills: {kills} under load, {early} during a start; {loaded} starts from a checkpoint; {created} transfers acknowledged or found; of the unanswered \
          {} were there and {} not",
         resolved.0, resolved.1
     );
+    assert!(loaded > 0, "no start was from a checkpoint");
     assert!(kills >= 100 && resolved.0 > 0 && resolved.1 > 0, "the kills came in the middle of something");
 }
 

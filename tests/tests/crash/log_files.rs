@@ -5,6 +5,7 @@ use auriga_shards::log::cut::{BlockEntry, Cut};
 use auriga_shards::log::recover::Recovery;
 use auriga_shards::log::segment::{cut_place, stream_place};
 use auriga_shards::log::{File, IdMode, Identity};
+use auriga_shards::pacer::LogEnd;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -47,7 +48,7 @@ impl<'a> LogFiles<'a> {
     /// Reads the cut log, as far as it is good.
     pub fn read(data: &'a Path) -> Self {
         let mut log = Self { data, cuts: Vec::new() };
-        let mut recovery = Recovery::new(IDENTITY);
+        let mut recovery = Recovery::new(IDENTITY, LogEnd::default());
         while let Some(cut) =
             recovery.take(log.cuts.len() as u64 + 1, &log.bytes(Area::of_cut(log.cuts.len() as u64 + 1)))
         {

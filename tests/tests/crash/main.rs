@@ -7,6 +7,7 @@ mod history;
 mod idempotence;
 mod kills;
 mod log_files;
+mod recycling;
 mod serializable;
 mod shards;
 mod two_phase;

@@ -7,6 +7,7 @@ use auriga_shards::log::block::{Block, Place};
 use auriga_shards::log::cut::{BlockEntry, Cut, CutSector};
 use auriga_shards::log::recover::Recovery;
 use auriga_shards::log::{File, IdMode, Identity};
+use auriga_shards::pacer::LogEnd;
 use auriga_wire::Transfer;
 use auriga_wire::frame::{Command, Header, seal};
 use xxhash_rust::xxh3::xxh3_128;
@@ -162,7 +163,7 @@ fn recovery_of_a_damaged_chain() {
             let place = *place as usize % (8 * 512);
             sectors[place / 512][place % 512] ^= mask;
         }
-        let mut recovery = Recovery::new(IDENTITY);
+        let mut recovery = Recovery::new(IDENTITY, LogEnd::default());
         let mut accepted = 0;
         for (epoch, sector) in (1..).zip(&sectors) {
             if let Some(cut) = recovery.take(epoch, sector) {

@@ -1,9 +1,10 @@
-//! Random and damaged bytes for every parser of outside bytes that the engine has: frames, the log, topology files.
+//! Random and damaged bytes for every parser of outside bytes that the engine has: frames, the log, checkpoints, topology files.
 //!
 //! Each target runs a fixed number of random inputs; `FUZZ_ITERATIONS` sets another one. A failure prints the seed, which
 //! `BOLERO_RANDOM_SEED` takes. `cargo bolero test -p auriga-tests NAME` runs a target with a coverage-guided engine.
 #![allow(clippy::unwrap_used, reason = "a test's panic is its failure")]
 
+mod checkpoint;
 mod frames;
 mod log;
 mod topology;

@@ -367,10 +367,12 @@ pub const MUTATIONS: &[Mutation] = &[
         Lives(100),
         LEAD,
         "lives: a start takes requests without an opening cut",
-        "                    pacer.open(clock, &mut self.acts);
+        "            if self.opening > 0 {
+                pacer.open(clock, &mut self.acts);
 ",
-        "                    self.opening = 0;
-                    self.acts.push_back(Act::TellAll(Pace::Serve { incarnation: pacer.serve() }));
+        "            if self.opening > 0 {
+                self.opening = 0;
+                self.acts.push_back(Act::TellAll(Pace::Serve { incarnation: pacer.serve() }));
 ",
     ),
     mutation(
