@@ -114,6 +114,7 @@ impl Checkpointer {
         match errand {
             Errand::Clear { slot, history_through } => {
                 await_history(*history_through, shared)?;
+                let _kept = lock_files(directory)?;
                 clear(&path(File::Manifest { slot: *slot }))?;
                 Ok(ErrandDone::Cleared)
             }
@@ -144,11 +145,7 @@ impl Checkpointer {
     fn recycle(&mut self, through: u64, shared: &Shared) -> Result<(), String> {
         let directory = &shared.directory;
         self.look_through(through, directory)?;
-        let _kept = match directory.lock_log() {
-            Ok(Some(kept)) => kept,
-            Ok(None) => return Err("a backup is being made".into()),
-            Err(e) => return Err(e.message),
-        };
+        let _kept = lock_files(directory)?;
         for file in directory.log_files().map_err(|e| e.message)? {
             let is_passed = match file {
                 LogFile::Cuts { segment } => (u64::from(segment) + 1) * CUT_SEGMENT_SLOTS <= through,
@@ -189,6 +186,12 @@ impl Checkpointer {
         }
         Ok(())
     }
+}
+
+/// Keeps backups from beginning while something is removed.
+fn lock_files(directory: &Directory) -> Result<fs::File, String> {
+    let kept = directory.lock_files().map_err(|e| e.message)?;
+    kept.ok_or_else(|| "a backup is being made".into())
 }
 
 /// Waits until history durably has an epoch, if one is kept: what it lacks can only be told again by a replay.

@@ -1,9 +1,10 @@
 //! The command line: what can be asked, and how an answer becomes output and an exit code.
 
 use crate::failure::{Failure, Kind, Outcome};
+use crate::offline::{backup, inspect, repair, restore};
 use crate::options::{Options, StartArguments};
-use crate::{directory, inspect, server, status, topology};
-use auriga_shards::log::IdMode;
+use crate::{directory, server, status, topology};
+use auriga_shards::log::{IdMode, Identity};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -29,6 +30,12 @@ enum Command {
     Status(StatusArguments),
     /// Say what a data directory holds; reads only, the server must not run
     Inspect(InspectArguments),
+    /// Copy a data directory, also while a server runs on it
+    Backup(BackupArguments),
+    /// Make a data directory from a backup
+    Restore(RestoreArguments),
+    /// Mend what is damaged and can be mended without loss; the server must not run
+    Repair(RepairArguments),
     /// Say which CPUs this machine has and which of them run shards
     #[command(subcommand)]
     Topology(topology::Command),
@@ -78,9 +85,54 @@ pub(crate) struct InspectArguments {
     /// Replay the log in memory and compute the digest of the state
     #[arg(long)]
     pub(crate) digest: bool,
+    /// Leave out what is behind this epoch
+    #[arg(long, value_name = "EPOCH")]
+    pub(crate) through: Option<u64>,
+    /// Check everything end to end, and say what is wrong where
+    #[arg(long, conflicts_with_all = ["digest", "through"])]
+    pub(crate) verify: bool,
+    /// Where the server has moved the beginning of the log (its --archive)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: Option<PathBuf>,
     /// One JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackupArguments {
+    /// Where the backup goes: a new or empty directory
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: PathBuf,
+    /// The data directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Where the server moves the beginning of the log (its --archive): it becomes part of the backup
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArguments {
+    /// The backup
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: PathBuf,
+    /// The data directory to make: new or empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RepairArguments {
+    /// The directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Where the server has moved the beginning of the log (its --archive)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: Option<PathBuf>,
+    /// Do it: without this, only what would be done is listed
+    #[arg(long)]
+    pub(crate) apply: bool,
 }
 
 /// Runs the command that was typed; returns the exit code.
@@ -118,13 +170,16 @@ fn run(command: Command) -> Outcome<i32> {
                 Ids::Time => IdMode::Time,
                 Ids::Any => IdMode::Any,
             };
-            directory::format(&asked.data, cluster, id_mode)?;
+            directory::format(&asked.data, &Identity { cluster, id_mode })?;
             println!("formatted {} for cluster {cluster}, ids = {}", asked.data.display(), id_mode.name());
             Ok(0)
         }
         Command::Start(asked) => start(*asked).map(|()| 0),
         Command::Status(asked) => status::run(&asked).map(|()| 0),
         Command::Inspect(asked) => inspect::run(&asked).map(|()| 0),
+        Command::Backup(asked) => backup::run(&asked).map(|()| 0),
+        Command::Restore(asked) => restore::run(&asked).map(|()| 0),
+        Command::Repair(asked) => repair::run(&asked).map(|()| 0),
         Command::Topology(command) => topology::run(&command),
         Command::Version => {
             println!("auriga {}", env!("CARGO_PKG_VERSION"));

@@ -7,12 +7,13 @@ use crate::failure::{Failure, Outcome};
 use auriga_shards::checkpoint::manifest::Manifest;
 use auriga_shards::checkpoint::{File as CheckpointFile, SLOTS};
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE};
+use auriga_shards::log::segment::cut_place;
 use auriga_shards::log::{File as LogFile, IdMode, Identity};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The version of the directory's layout.
@@ -22,6 +23,8 @@ pub const CLUSTER_MAX: u64 = i64::MAX as u64;
 const IDENTITY_FILE: &str = "auriga.toml";
 const LOCK_FILE: &str = "lock";
 const KEEP_FILE: &str = "keep";
+/// The list of a backup's files. It is written last: what has none is no backup.
+pub const BACKUP_FILE: &str = "backup.toml";
 const LOG_FOLDERS: [&str; 2] = ["cuts", "streams"];
 const SPARE_FOLDER: &str = "spare";
 
@@ -42,23 +45,30 @@ pub struct Directory {
     pub identity: Identity,
     /// Where segments go that the log doesn't need any more.
     archive: Option<PathBuf>,
+    /// It is a backup: its files end where nothing more in them matters.
+    is_backup: bool,
     _lock: Option<File>,
 }
 
 /// Makes a directory that holds an empty ledger.
-pub fn format(path: &Path, cluster: u64, id_mode: IdMode) -> Outcome<()> {
+pub fn format(path: &Path, identity: &Identity) -> Outcome<()> {
+    make(path, check_direct_io)?;
+    write_identity(path, identity)
+}
+
+/// Makes the folders of a directory that is not there, or empty. A new one goes if the check fails.
+pub fn make(path: &Path, check: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<()> {
     let shown = path.display();
     let is_new = !path.exists();
     fs::create_dir_all(path).map_err(|e| cannot("create", path, &e))?;
     let mut entries = fs::read_dir(path).map_err(|e| cannot("read", path, &e))?;
     if let Some(Ok(entry)) = entries.next() {
         return Err(Failure::failed(format!(
-            "{shown} is not empty (it holds {:?}): format makes a new directory only. Name another one, or remove what \
-             is there yourself",
+            "{shown} is not empty (it holds {:?}): a new directory is needed. Name another one, or remove what is there yourself",
             entry.file_name()
         )));
     }
-    check_direct_io(path).inspect_err(|_| {
+    check(path).inspect_err(|_| {
         if is_new {
             let _ = fs::remove_dir(path);
         }
@@ -68,7 +78,13 @@ pub fn format(path: &Path, cluster: u64, id_mode: IdMode) -> Outcome<()> {
         fs::create_dir(&folder).map_err(|e| cannot("create", &folder, &e))?;
         sync_directory(&folder)?;
     }
-    let content = IdentityFile { format: FORMAT, cluster, ids: id_mode.name().into() };
+    Ok(())
+}
+
+/// Writes what makes a directory a data directory, durably.
+pub fn write_identity(path: &Path, identity: &Identity) -> Outcome<()> {
+    let content =
+        IdentityFile { format: FORMAT, cluster: identity.cluster, ids: identity.id_mode.name().into() };
     let text = toml::to_string(&content).expect("three plain values are TOML");
     let file_path = path.join(IDENTITY_FILE);
     let mut file = File::create(&file_path).map_err(|e| cannot("create", &file_path, &e))?;
@@ -77,13 +93,31 @@ pub fn format(path: &Path, cluster: u64, id_mode: IdMode) -> Outcome<()> {
     sync_directory(path)
 }
 
+/// Fails unless there is so much room where a directory lies.
+pub fn check_free(path: &Path, needed: u64) -> Outcome<()> {
+    let free = free_bytes(path).map_err(|e| cannot("look at", path, &e))?;
+    if free >= needed {
+        return Ok(());
+    }
+    Err(Failure::environment(format!(
+        "the disk of {} has {free} bytes left, {needed} are needed: free space, or name a directory elsewhere",
+        path.display()
+    )))
+}
+
 impl Directory {
     /// Opens a formatted directory and keeps other processes out of it.
     pub fn open(path: &Path) -> Outcome<Self> {
         let identity = read_identity(path)?;
+        if path.join(BACKUP_FILE).exists() {
+            return Err(Failure::environment(format!(
+                "{} is a backup: make a data directory from it (auriga restore), and start on that",
+                path.display()
+            )));
+        }
         let lock = lock(path)?;
         check_direct_io(path)?;
-        Ok(Self { path: path.into(), identity, archive: None, _lock: Some(lock) })
+        Ok(Self { _lock: Some(lock), ..Self::unnamed(path, identity) })
     }
 
     /// With an archive: segments are moved there, and read from there.
@@ -96,7 +130,44 @@ impl Directory {
 
     /// Looks at a directory without changing or locking it.
     pub fn look(path: &Path) -> Outcome<Self> {
-        Ok(Self { path: path.into(), identity: read_identity(path)?, archive: None, _lock: None })
+        let is_backup = path.join(BACKUP_FILE).exists();
+        Ok(Self { is_backup, ..Self::unnamed(path, read_identity(path)?) })
+    }
+
+    /// Looks at a backup that is being made.
+    pub fn backup(path: &Path, identity: Identity) -> Self {
+        Self { is_backup: true, ..Self::unnamed(path, identity) }
+    }
+
+    /// Looks at a directory that doesn't say yet what it is.
+    pub fn unnamed(path: &Path, identity: Identity) -> Self {
+        Self { path: path.into(), identity, archive: None, is_backup: false, _lock: None }
+    }
+
+    /// With an archive that is only read.
+    pub fn with_readable_archive(self, archive: Option<PathBuf>) -> Outcome<Self> {
+        match archive.iter().find(|archive| !archive.is_dir()) {
+            Some(archive) => {
+                Err(Failure::environment(format!("{} is no directory: name the archive", archive.display())))
+            }
+            None => Ok(Self { archive, ..self }),
+        }
+    }
+
+    /// Fails while a server uses the directory, and keeps servers out of it as long as what comes back is open. Writes nothing.
+    pub fn lock_as_reader(&self) -> Outcome<Option<File>> {
+        let path = self.path.join(LOCK_FILE);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // No server was ever started on it.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(cannot("open", &path, &e)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Err(is_in_use(&self.path, file)),
+            Err(fs::TryLockError::Error(e)) => Err(cannot("lock", &path, &e)),
+        }
     }
 
     /// The path of a file of the log, in the archive if it was moved there.
@@ -127,16 +198,27 @@ impl Directory {
         Ok(free.expect("numbers don't end"))
     }
 
-    /// Keeps backups from beginning while files of the log are removed; `None` if one is being made.
-    pub fn lock_log(&self) -> Outcome<Option<File>> {
-        let path = self.path.join(KEEP_FILE);
-        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = opened.map_err(|e| cannot("open", &path, &e))?;
+    /// Keeps backups from beginning while files of the log or a checkpoint are removed; `None` if one is being made.
+    pub fn lock_files(&self) -> Outcome<Option<File>> {
+        let (file, path) = self.keep()?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(e)) => Err(cannot("lock", &path, &e)),
         }
+    }
+
+    /// Keeps every file of the log and of checkpoints as long as what comes back is open.
+    pub fn keep_files(&self) -> Outcome<File> {
+        let (file, path) = self.keep()?;
+        file.lock().map_err(|e| cannot("lock", &path, &e))?;
+        Ok(file)
+    }
+
+    fn keep(&self) -> Outcome<(File, PathBuf)> {
+        let path = self.path.join(KEEP_FILE);
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        Ok((opened.map_err(|e| cannot("open", &path, &e))?, path))
     }
 
     /// The checkpoints that the slots hold. One that can't be read is not there, and said.
@@ -158,6 +240,16 @@ impl Directory {
         })
     }
 
+    /// Bytes that the files of a slot have, of the smaller one: the next checkpoint is written into them.
+    pub fn slot_bytes(&self) -> u64 {
+        let slots = (0..SLOTS).map(|slot| {
+            let slot = self.path.join(CheckpointFile::Manifest { slot: slot as u8 }.to_string());
+            let files = fs::read_dir(slot.parent().unwrap_or(&self.path)).into_iter().flatten().flatten();
+            files.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+        });
+        slots.min().unwrap_or(0)
+    }
+
     /// Every file of the log that is not archived, in order, each checked to belong here and none missing in between.
     pub fn log_files(&self) -> Outcome<Vec<LogFile>> {
         let files = log_files_in(&self.path)?;
@@ -169,8 +261,39 @@ impl Directory {
         Ok(files)
     }
 
+    /// Every file of the log and of its archive, in order.
+    pub fn unchecked_log_files(&self) -> Outcome<Vec<LogFile>> {
+        let mut files = log_files_in(&self.path)?;
+        if let Some(archive) = &self.archive {
+            files.extend(log_files_in(archive)?);
+            files.sort_unstable();
+            files.dedup();
+        }
+        Ok(files)
+    }
+
+    /// Whether a file has its size, and damage where its header is.
+    pub fn has_damaged_header(&self, file: LogFile) -> bool {
+        let mut sector = [0; SECTOR_SIZE];
+        let read = File::open(self.file(file)).and_then(|opened| {
+            opened.read_exact_at(&mut sector, 0)?;
+            opened.metadata()
+        });
+        read.is_ok_and(|found| found.len() == file.size()) && !LogFile::is_header(&sector)
+    }
+
+    /// Files that were being made when a process ended.
+    pub fn leftovers(&self) -> Vec<PathBuf> {
+        let slots = (0..SLOTS).map(|slot| format!("checkpoints/{slot}"));
+        let folders = LOG_FOLDERS.map(String::from).into_iter().chain(slots);
+        let entries =
+            folders.flat_map(|folder| fs::read_dir(self.path.join(folder)).into_iter().flatten().flatten());
+        let paths = entries.map(|entry| entry.path());
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "making")).collect()
+    }
+
     /// Checks that the cut log has its beginning, unless it was removed behind a checkpoint.
-    fn check_beginning(&self, files: &[LogFile]) -> Outcome<()> {
+    pub fn check_beginning(&self, files: &[LogFile]) -> Outcome<()> {
         let first = LogFile::Cuts { segment: 0 };
         let has_checkpoint = (0..SLOTS)
             .any(|slot| self.path.join(CheckpointFile::Manifest { slot: slot as u8 }.to_string()).exists());
@@ -186,10 +309,7 @@ impl Directory {
 
     /// The first epoch that the log, with its archive, has.
     pub fn log_from(&self) -> Outcome<u64> {
-        let mut files = log_files_in(&self.path)?;
-        if let Some(archive) = &self.archive {
-            files.extend(log_files_in(archive)?);
-        }
+        let files = self.unchecked_log_files()?;
         let mut cuts: Vec<u32> = files
             .iter()
             .filter_map(|file| if let LogFile::Cuts { segment } = file { Some(*segment) } else { None })
@@ -202,8 +322,39 @@ impl Directory {
         Ok(u64::from(first) * CUT_SEGMENT_SLOTS + 1)
     }
 
+    /// The newest epoch whose slot was written to, in a log that begins with `first`. Nothing is checked.
+    pub fn log_end(&self, first: u64) -> Outcome<u64> {
+        let mut opened: Option<(LogFile, File)> = None;
+        let mut is_written = |epoch: u64| -> Outcome<bool> {
+            let (name, offset) = cut_place(epoch);
+            let path = self.file(name);
+            if opened.as_ref().is_none_or(|(opened, _)| *opened != name) {
+                opened = match File::open(&path) {
+                    Ok(file) => Some((name, file)),
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+                    Err(e) => return Err(cannot("open", &path, &e)),
+                };
+            }
+            let mut beginning = [0; 64];
+            let file = opened.as_ref().map(|(_, file)| file).expect("opened above");
+            file.read_exact_at(&mut beginning, offset).map_err(|e| cannot("read", &path, &e))?;
+            Ok(beginning != [0; 64])
+        };
+        // Slots are written in order. `end` is the last one known to be written, `bound` the first one known not to be.
+        let (mut end, mut bound) = (first - 1, first);
+        while is_written(bound)? {
+            end = bound;
+            bound += CUT_SEGMENT_SLOTS;
+        }
+        while end + 1 < bound {
+            let middle = end + (bound - end) / 2;
+            if is_written(middle)? { end = middle } else { bound = middle }
+        }
+        Ok(end)
+    }
+
     /// Checks that no segment of the cut log is missing between others.
-    fn check_cuts(&self, files: &[LogFile]) -> Outcome<()> {
+    pub fn check_cuts(&self, files: &[LogFile]) -> Outcome<()> {
         let mut next_cuts = None;
         for file in files {
             if let LogFile::Cuts { segment } = file {
@@ -230,12 +381,13 @@ impl Directory {
         Ok(())
     }
 
-    fn check_file(&self, file: LogFile) -> Outcome<()> {
+    pub fn check_file(&self, file: LogFile) -> Outcome<()> {
         let path = self.file(file);
         let mut sector = [0; SECTOR_SIZE];
         let mut opened = File::open(&path).map_err(|e| cannot("open", &path, &e))?;
         let size = opened.metadata().map_err(|e| cannot("look at", &path, &e))?.len();
-        if size != file.size() {
+        let is_backup = self.is_backup && size <= file.size() && size.is_multiple_of(SECTOR_SIZE as u64);
+        if size != file.size() && !is_backup {
             let (expected, shown) = (file.size(), path.display());
             let message = format!("{shown}: found {size} bytes, expected {expected}. Restore it from a copy");
             return Err(Failure::damaged(message));
@@ -291,13 +443,9 @@ fn read_identity(path: &Path) -> Outcome<Identity> {
             found.format
         )));
     }
-    let id_mode = match found.ids.as_str() {
-        "time" => IdMode::Time,
-        "any" => IdMode::Any,
-        other => {
-            return Err(Failure::damaged(format!("{shown}: ids = {other:?}, expected \"time\" or \"any\"")));
-        }
-    };
+    let id_mode = IdMode::from_name(&found.ids).ok_or_else(|| {
+        Failure::damaged(format!("{shown}: ids = {:?}, expected \"time\" or \"any\"", found.ids))
+    })?;
     Ok(Identity { cluster: found.cluster, id_mode })
 }
 
@@ -307,15 +455,7 @@ fn lock(path: &Path) -> Outcome<File> {
     let mut file = opened.map_err(|e| cannot("open", &file_path, &e))?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            let _ = file.read_to_string(&mut owner);
-            return Err(Failure::environment(format!(
-                "{} is in use by another auriga (process {}): stop that one, or name another directory",
-                path.display(),
-                owner.trim()
-            )));
-        }
+        Err(fs::TryLockError::WouldBlock) => return Err(is_in_use(path, file)),
         Err(fs::TryLockError::Error(e)) => return Err(cannot("lock", &file_path, &e)),
     }
     let written =
@@ -324,8 +464,18 @@ fn lock(path: &Path) -> Outcome<File> {
     Ok(file)
 }
 
+fn is_in_use(path: &Path, mut lock: File) -> Failure {
+    let mut owner = String::new();
+    let _ = lock.read_to_string(&mut owner);
+    Failure::environment(format!(
+        "{} is in use by another auriga (process {}): stop that one, or name another directory",
+        path.display(),
+        owner.trim()
+    ))
+}
+
 /// Fails if the file system can't do direct I/O (tmpfs can't): without it a durable write is not what it says.
-fn check_direct_io(path: &Path) -> Outcome<()> {
+pub fn check_direct_io(path: &Path) -> Outcome<()> {
     if keeps_files_in_memory(path) {
         return Err(no_direct_io(path));
     }

@@ -308,6 +308,8 @@ impl Core {
                 Output::Executed(facts) => history(ends).tell(facts),
                 Output::AskHistory(question) => history(ends).ask(*question),
                 Output::Errand(errand) => ends.checkpointer.send(errand),
+                Output::Holds(held) => self.shared.holds(&held),
+                Output::Checkpointing { epoch } => tracing::info!("taking a checkpoint after epoch {epoch}"),
                 Output::Checkpointed { epoch, bytes } => self.shared.checkpointed(epoch, bytes),
                 Output::CheckpointFailed(why) => {
                     tracing::warn!("no checkpoint could be taken: {why}. It is tried again; nothing is lost");
@@ -318,6 +320,7 @@ impl Core {
                 }
                 Output::NoCheckpoint { log_from } => self.shared.no_checkpoint(log_from),
                 Output::PrepareCuts { first, last } => wish(ends, Wish { stream: None, first, last }),
+                Output::Replayed { epoch } => self.shared.replayed(epoch),
                 Output::Recovered { end, dropped } => self.shared.recovered(&end, dropped.as_ref()),
                 Output::Serving { incarnation } => self.shared.serving(self.number, incarnation),
                 Output::Damaged(hole) => self.shared.fail(crate::failure::Failure::log(&hole)),
@@ -412,9 +415,11 @@ impl Core {
     }
 
     /// The server stops: connections that are owed nothing are closed; then this core is drained.
-    fn say_farewell(&self, now_ns: u64) {
+    fn say_farewell(self: &Rc<Self>, now_ns: u64) {
         let since = self.stopping_since.get().unwrap_or(now_ns);
-        self.stopping_since.set(Some(since));
+        if self.stopping_since.replace(Some(since)).is_none() && self.number == ShardId(0) {
+            self.step(Input::Stop);
+        }
         self.room.notify();
         for connection in self.open_connections() {
             if connection.is_settled() {

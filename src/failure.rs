@@ -47,6 +47,11 @@ impl Failure {
         Self { kind, message: hole.to_string() }
     }
 
+    /// With something more to do.
+    pub fn and_then(self, what: &str) -> Self {
+        Self { message: format!("{}. {what}", self.message), ..self }
+    }
+
     /// The machine does not allow it.
     pub fn environment(message: impl Into<String>) -> Self {
         Self { kind: Kind::Environment, message: message.into() }

@@ -64,6 +64,8 @@ pub struct Usage {
     pub bytes: AtomicU64,
     /// The first epoch that the log still has.
     pub log_from: AtomicU64,
+    /// Bytes that the next checkpoint has at most.
+    pub checkpoint: AtomicU64,
 }
 
 /// How a segment came to be there.
@@ -197,8 +199,14 @@ impl Keeper {
             return Err(format!("the log has {used} bytes, its bound is {} (--log-max)", self.log_max));
         }
         let free = directory::free_bytes(&self.directory.path).map_err(|e| e.to_string())?;
-        if free < file.size() + DISK_RESERVE {
-            return Err(format!("the disk has {free} bytes left, {} are needed", file.size() + DISK_RESERVE));
+        // A log that leaves no room for a checkpoint could never get shorter.
+        let checkpoint = self.usage.checkpoint.load(Ordering::Relaxed);
+        let checkpoint = checkpoint.saturating_sub(self.directory.slot_bytes());
+        let needed = file.size() + DISK_RESERVE + checkpoint;
+        if free < needed {
+            return Err(format!(
+                "the disk has {free} bytes left, {needed} are needed, {checkpoint} of them for the next checkpoint"
+            ));
         }
         let making = path.with_extension("making");
         let made = self.make(file, &making).and_then(|()| std::fs::rename(&making, &path));

@@ -16,11 +16,12 @@ use crate::runtime;
 use crate::storage::Storage;
 use auriga_numa_topology::{MemoryBinding, Topology};
 use auriga_shards::lead::Found;
+use auriga_shards::ledger::saved;
 use auriga_shards::limits::STREAMS;
 use auriga_shards::log::File as LogFile;
 use auriga_shards::log::recover::Dropped;
 use auriga_shards::mesh::Mesh;
-use auriga_shards::pacer::LogEnd;
+use auriga_shards::pacer::{Counts, LogEnd};
 use auriga_shards::place::{Placement, ShardId};
 use auriga_shards::shard::{Config, Shard};
 use auriga_wire::report::Status;
@@ -37,6 +38,9 @@ const _: () = assert!(auriga_numa_topology::SHARDS_MAX == STREAMS, "a shard for 
 const HEARTBEAT: Duration = Duration::from_millis(10);
 /// And when nothing does.
 const HEARTBEAT_AT_REST_MS: i32 = 100;
+
+/// How often a replay says how far it is.
+const REPLAY_SAYS_EVERY: Duration = Duration::from_secs(1);
 
 /// Slots of the rings to and from housekeeping.
 const HOUSE_RING_SLOTS: usize = 256;
@@ -59,6 +63,10 @@ pub struct Shared {
     ended: AtomicBool,
     closed: Vec<(&'static str, AtomicU64)>,
     started: Instant,
+    /// The newest epoch that the start has found in the log.
+    log_end: u64,
+    /// When a replay has last said how far it is, nanoseconds since the start.
+    replay_said: AtomicU64,
     /// What the log takes of the disk.
     pub usage: Arc<Usage>,
     /// Epoch, bytes and time (nanoseconds since the start) of the newest checkpoint.
@@ -140,6 +148,16 @@ impl Shared {
         }
     }
 
+    /// An epoch was replayed. Now and then that is said.
+    pub fn replayed(&self, epoch: u64) {
+        let now = self.started.elapsed();
+        let said = Duration::from_nanos(self.replay_said.load(Ordering::Relaxed));
+        if now.saturating_sub(said) >= REPLAY_SAYS_EVERY {
+            self.replay_said.store(now.as_nanos() as u64, Ordering::Relaxed);
+            tracing::info!("replaying the log: epoch {epoch} of {}, after {now:.0?}", self.log_end);
+        }
+    }
+
     /// The log was replayed.
     pub fn recovered(&self, end: &LogEnd, dropped: Option<&Dropped>) {
         let took = self.started.elapsed();
@@ -176,6 +194,13 @@ impl Shared {
              the directory from a backup, and keep this one",
             self.directory.path.join("checkpoints").display()
         )));
+    }
+
+    /// What the ledger holds: the next checkpoint has to have room.
+    pub fn holds(&self, held: &Counts) {
+        if self.options.checkpoints().every > 0 {
+            self.usage.checkpoint.store(saved::bytes_max(held), Ordering::Relaxed);
+        }
     }
 
     /// A checkpoint is whole.
@@ -226,6 +251,7 @@ impl Shared {
     /// Adds to a status what the shards don't know.
     fn complete(&self, status: &mut Status) {
         status.version = env!("CARGO_PKG_VERSION").into();
+        status.log_end = self.log_end;
         status.uptime_ns = self.started.elapsed().as_nanos() as u64;
         status.connections = self.open.iter().map(|c| u64::from(c.load(Ordering::Relaxed))).sum();
         status.log_bytes = self.usage.bytes.load(Ordering::Relaxed);
@@ -259,6 +285,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         log_from: directory.log_from()?,
         history_through: builder.as_ref().map_or(u64::MAX, |builder| builder.progress().epoch),
     };
+    let log_end = directory.log_end(found.log_from)?;
     let listener = listen(&options)?;
     raise_file_limit();
     separate_arenas();
@@ -273,6 +300,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     let usage = Arc::new(Usage {
         bytes: AtomicU64::new(files.iter().map(|file| file.size()).sum::<u64>() + spare),
         log_from: AtomicU64::new(found.log_from),
+        checkpoint: AtomicU64::new(0),
     });
     let shared = Arc::new(Shared {
         directory: directory.clone(),
@@ -285,6 +313,8 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         ended: AtomicBool::new(false),
         closed: Closed::names().into_iter().map(|name| (name, AtomicU64::new(0))).collect(),
         started: Instant::now(),
+        log_end,
+        replay_said: AtomicU64::new(0),
         usage: usage.clone(),
         checkpoint: Default::default(),
         history: past::Progress::default(),
@@ -376,15 +406,7 @@ fn check_cluster(options: &Options, directory: &Directory) -> Outcome<()> {
 /// A first start makes its files before it serves; later ones may be refused batches when the disk is full.
 fn check_space(options: &Options) -> Outcome<()> {
     let needed = least_log_size(options.shards() as u64) + keeper::DISK_RESERVE;
-    let free =
-        directory::free_bytes(&options.data).map_err(|e| directory::cannot("look at", &options.data, &e))?;
-    if free < needed {
-        return Err(Failure::environment(format!(
-            "the disk of {} has {free} bytes left, {needed} are needed to begin a log: free space, or name a directory elsewhere",
-            options.data.display()
-        )));
-    }
-    Ok(())
+    directory::check_free(&options.data, needed)
 }
 
 /// Starts the executor of one shard; everything of the shard is made on its own thread, so that its memory is local.

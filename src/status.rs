@@ -15,6 +15,7 @@ pub(crate) fn run(asked: &StatusArguments) -> Outcome<()> {
         return print_json(&as_json(&status));
     }
     let rows = [
+        ("state", state(&status)),
         ("version", status.version.clone()),
         ("cluster", status.cluster.to_string()),
         ("start number", status.incarnation.to_string()),
@@ -47,6 +48,13 @@ pub(crate) fn run(asked: &StatusArguments) -> Outcome<()> {
     Ok(())
 }
 
+fn state(Status { state, epoch, log_end, .. }: &Status) -> String {
+    match state.as_str() {
+        "replaying" => format!("replaying the log: epoch {epoch} of {log_end}"),
+        state => state.into(),
+    }
+}
+
 fn checkpoint(status: &Status) -> String {
     let Status { checkpoint_epoch: epoch, checkpoint_bytes: bytes, checkpoint_age_ns: age, .. } = status;
     if *epoch == 0 {
@@ -69,6 +77,8 @@ fn history(status: &Status) -> String {
 
 fn as_json(status: &Status) -> serde_json::Value {
     serde_json::json!({
+        "state": status.state,
+        "log_end": status.log_end,
         "version": status.version,
         "cluster": status.cluster,
         "incarnation": status.incarnation,

@@ -66,6 +66,11 @@ struct Asked {
 /// Number and time of the newest epoch with blocks that an answer includes.
 pub type Seen = (u64, u64);
 
+/// Whether the body of a status request asks for the digest.
+pub fn wants_digest(body: &[u8]) -> bool {
+    body[0] == 1
+}
+
 /// Encodes the status: all shards' counters, whether the digest was asked for, and what they include.
 pub type EncodeStatus<'a> = dyn FnMut(&Counters, bool, Seen) -> Vec<u8> + 'a;
 
@@ -148,7 +153,7 @@ impl Answers {
         let work = match command {
             Command::LookupAccounts => Work::Accounts(Vec::new()),
             Command::LookupTransfers => Work::Transfers(Vec::new()),
-            Command::Status => Work::Status(Box::default(), body[0] == 1),
+            Command::Status => Work::Status(Box::default(), wants_digest(body)),
             _ => Work::Histograms,
         };
         let what = match &work {

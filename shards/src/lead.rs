@@ -215,6 +215,13 @@ impl Lead {
         }
     }
 
+    /// The server stops when all is done: no checkpoint is waited for.
+    pub fn stop(&mut self) {
+        if self.plan.stop() {
+            self.acts.push_back(Act::TellAll(Pace::GiveUp));
+        }
+    }
+
     /// Tells the shards what of the log will go.
     fn say_log_from(&mut self) {
         if let Some(epoch) = self.plan.take_log_from() {
@@ -317,6 +324,7 @@ impl Lead {
         self.plan.count(&cut);
         let end = pacer.encode(cut, &mut sector);
         if let Some(slot) = self.plan.cut(end) {
+            out.push(Output::Checkpointing { epoch: end.epoch });
             self.acts.push_back(Act::TellAll(Pace::Checkpoint { epoch: end.epoch, slot }));
         }
         let image = CutImage::new(&sector.0);

@@ -3,7 +3,7 @@
 //! [`Shard::step`] takes one input and appends outputs; it does no I/O, reads no clock and never waits. It runs on
 //! the executor of its core, which owns it.
 
-use crate::answer::{Answers, Desk, Seen};
+use crate::answer::{Answers, Desk, Seen, wants_digest};
 use crate::arrival::{Arrivals, ConnectionId};
 use crate::checkpoint::load::Loader;
 use crate::checkpoint::manifest::Manifest;
@@ -30,6 +30,9 @@ use auriga_wire::frame::{Command, Header};
 use auriga_wire::report::Status;
 use auriga_wire::{Fault, FaultCode, Frame};
 
+/// It is said what all shards hold when that has grown by such a part.
+const HELD_SAID_STEP: u64 = 16;
+
 /// What a shard is told when it is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -49,6 +52,35 @@ pub struct Config {
     pub history: bool,
     /// How checkpoints are taken.
     pub checkpoints: Policy,
+}
+
+impl Config {
+    /// A status without what only the server knows. An incarnation of 0 is that of a start before it serves.
+    fn status(&self, incarnation: u64, sum: &Counters, seen: Seen, digest: Option<u128>) -> Status {
+        let Self { placement, identity, limits, .. } = self;
+        Status {
+            state: if incarnation == 0 { "replaying" } else { "serving" }.into(),
+            cluster: identity.cluster,
+            incarnation,
+            id_mode: identity.id_mode.name().into(),
+            shards: u32::from(placement.shards()),
+            epoch: seen.0,
+            time_ns: seen.1,
+            accounts: sum.accounts,
+            accounts_max: limits.accounts_max,
+            ids: sum.ids,
+            ids_max: limits.ids_max,
+            window_ns: limits.window_ns,
+            pendings: sum.pendings,
+            pendings_max: limits.pendings_max,
+            transfers_created: sum.transfers_created,
+            transfers_refused: sum.transfers_refused,
+            bytes_logged: sum.bytes_logged,
+            flushes: sum.flushes,
+            digest,
+            ..Status::default()
+        }
+    }
 }
 
 /// Completes a status with what only the server knows.
@@ -78,6 +110,8 @@ pub struct Shard {
     reported: u32,
     /// What all shards hold, as far as the pacer said.
     held_in_all: Counts,
+    /// The sum of what was last said of it.
+    held_said: u64,
     log_full: bool,
     /// Bytes of facts that history has not taken.
     facts: u64,
@@ -112,6 +146,7 @@ impl Shard {
             closed: 0,
             reported: 0,
             held_in_all: Counts::default(),
+            held_said: 0,
             log_full: false,
             facts: 0,
             storage_full: false,
@@ -180,6 +215,7 @@ impl Shard {
                     lead.storage_full(full);
                 }
             }
+            Input::Stop => self.lead().stop(),
             Input::Request(caller, frame) => self.request(clock, caller, &frame, out),
             Input::Message(from, message) => self.message(clock, from, message, out),
             Input::BlockWritten(block) => {
@@ -226,6 +262,9 @@ impl Shard {
             Command::from_number(frame.header.command).expect("frames are checked before they come here");
         let cluster = self.config.identity.cluster;
         if self.incarnation == 0 {
+            if command == Command::Status && !wants_digest(frame.body()) {
+                return self.say_how_far(caller, &frame.header, out);
+            }
             let fault = Fault::new(FaultCode::NotReady, "the log is being replayed: try again in a moment");
             return out.refuse(caller, &frame.header, cluster, &fault);
         }
@@ -252,6 +291,15 @@ impl Shard {
             self.reported = self.arrivals.front_units();
             self.tell_pacer(clock, Pace::Pending { units: self.reported }, out);
         }
+    }
+
+    /// Answers a status before the replay is over.
+    fn say_how_far(&self, caller: ConnectionId, request: &Header, out: &mut Outputs) {
+        let (seen, cluster) = (self.newest, self.config.identity.cluster);
+        let mut status = self.config.status(0, &Counters::default(), seen, None);
+        (self.status_hook)(&mut status);
+        let header = |size| Header::reply(request, 0, seen.1, cluster, size);
+        out.reply(caller, header, None, |body| body.extend_from_slice(&status.encode()));
     }
 
     /// Why no batch of this kind is taken now.
@@ -333,6 +381,10 @@ impl Shard {
             Pace::Commit { epoch, held } => {
                 self.commits.commit(epoch, clock.monotonic_ns);
                 self.held_in_all = held;
+                if self.lead.is_some() && held.in_all() > self.held_said + self.held_said / HELD_SAID_STEP {
+                    self.held_said = held.in_all();
+                    out.push(Output::Holds(held));
+                }
             }
             Pace::Discard => self.commits.discard(),
             Pace::Serve { incarnation } => {
@@ -497,6 +549,9 @@ impl Shard {
         self.commits.done(coming, own);
         let holdings = Holdings::of(&self.execution.ledger);
         self.tell_pacer(clock, Pace::Executed { epoch, holdings }, out);
+        if self.incarnation == 0 && self.lead.is_some() {
+            out.push(Output::Replayed { epoch });
+        }
     }
 
     /// Tells history what it can't read in the log.
@@ -569,27 +624,8 @@ impl Shard {
             report.encode()
         };
         let mut encode_status = |sum: &Counters, digest: bool, seen: Seen| {
-            let mut status = Status {
-                cluster: config.identity.cluster,
-                incarnation: *incarnation,
-                id_mode: config.identity.id_mode.name().into(),
-                shards: u32::from(shards),
-                epoch: seen.0,
-                time_ns: seen.1,
-                accounts: sum.accounts,
-                accounts_max: config.limits.accounts_max,
-                ids: sum.ids,
-                ids_max: config.limits.ids_max,
-                window_ns: config.limits.window_ns,
-                pendings: sum.pendings,
-                pendings_max: config.limits.pendings_max,
-                transfers_created: sum.transfers_created,
-                transfers_refused: sum.transfers_refused,
-                bytes_logged: sum.bytes_logged,
-                flushes: sum.flushes,
-                digest: digest.then(|| whole_digest(sum.digest, seen)),
-                ..Status::default()
-            };
+            let digest = digest.then(|| whole_digest(sum.digest, seen));
+            let mut status = config.status(*incarnation, sum, seen, digest);
             status_hook(&mut status);
             status.encode()
         };

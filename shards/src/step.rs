@@ -11,7 +11,7 @@ use crate::log::block::Block;
 use crate::log::cut::CutSector;
 use crate::log::recover::{Dropped, Hole};
 use crate::log::{Damage, File};
-use crate::pacer::LogEnd;
+use crate::pacer::{Counts, LogEnd};
 use crate::past::{self, Facts, Question};
 use crate::place::ShardId;
 use auriga_wire::frame::{self, Header};
@@ -93,6 +93,8 @@ pub enum Input<'a> {
     },
     /// Nothing more can be prepared: the disk, or the log's bound, is full (or is not any more).
     StorageFull(bool),
+    /// To shard 0: the server stops when all is done; a checkpoint is given up, and none is begun.
+    Stop,
 }
 
 /// What a shard wants done.
@@ -187,6 +189,13 @@ pub enum Output {
     },
     /// Have something done with the files of checkpoints.
     Errand(Errand),
+    /// From shard 0: what all shards hold, when it has grown by much.
+    Holds(Counts),
+    /// A checkpoint is begun.
+    Checkpointing {
+        /// It shows the state after this epoch.
+        epoch: u64,
+    },
     /// A checkpoint is whole.
     Checkpointed {
         /// It shows the state after this epoch.
@@ -207,6 +216,11 @@ pub enum Output {
     NoCheckpoint {
         /// The first epoch that the log has.
         log_from: u64,
+    },
+    /// An epoch of the log was replayed.
+    Replayed {
+        /// Its number.
+        epoch: u64,
     },
     /// The log is replayed; how it ended.
     Recovered {

@@ -49,6 +49,12 @@ struct Point {
     parts: Vec<Option<Taken>>,
 }
 
+impl Point {
+    fn fails(&self) -> bool {
+        self.parts.iter().flatten().any(Result::is_err)
+    }
+}
+
 #[derive(Debug)]
 enum Stage {
     /// Until the log has grown; and not before this time.
@@ -87,6 +93,8 @@ pub struct Plan {
     log_from_is_new: bool,
     /// The log waits for room.
     is_full: bool,
+    /// No more checkpoints are taken.
+    is_stopped: bool,
 }
 
 impl Plan {
@@ -111,6 +119,7 @@ impl Plan {
             log_from,
             log_from_is_new: false,
             is_full: false,
+            is_stopped: false,
         }
     }
 
@@ -144,6 +153,19 @@ impl Plan {
         self.is_full = full;
     }
 
+    /// No checkpoint is begun any more. Whether the shards are to give up the one that they take.
+    pub fn stop(&mut self) -> bool {
+        self.is_stopped = true;
+        match &self.stage {
+            Stage::Taking(point) => !point.fails(),
+            Stage::Ready { .. } => {
+                self.stage = Stage::Resting { from_ns: 0 };
+                false
+            }
+            _ => false,
+        }
+    }
+
     /// When [`Plan::tick`] is due at the latest, monotonic nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
         match self.stage {
@@ -160,6 +182,7 @@ impl Plan {
     fn is_due(&self) -> bool {
         let every = self.policy.every.max(self.newest().map_or(0, |(_, newest)| newest.bytes));
         self.policy.every > 0
+            && !self.is_stopped
             && (self.logged >= every || self.is_full && self.logged > SECTOR_SIZE as u64 * 16)
     }
 
@@ -195,10 +218,9 @@ impl Plan {
     /// A shard's part is there, or can't be. Whether the other shards' are to be given up.
     pub fn take_part(&mut self, from: ShardId, taken: Taken, now_ns: u64, out: &mut Outputs) -> bool {
         let Stage::Taking(point) = &mut self.stage else { unreachable!("parts belong to a checkpoint") };
-        let fails = |parts: &[Option<Taken>]| parts.iter().flatten().any(Result::is_err);
-        let failed_before = fails(&point.parts);
+        let failed_before = point.fails() || self.is_stopped;
         point.parts[from.index()] = Some(taken);
-        let fails = fails(&point.parts);
+        let fails = point.fails();
         if point.parts.iter().all(Option::is_some) {
             self.finish(now_ns, out);
         }
@@ -231,6 +253,9 @@ impl Plan {
     pub fn errand_ended(&mut self, end: ErrandEnd, now_ns: u64, out: &mut Outputs) {
         match (&self.stage, end) {
             (_, Err(why)) => self.fail(why, now_ns, out),
+            (Stage::Clearing { .. }, Ok(ErrandDone::Cleared)) if self.is_stopped => {
+                self.stage = Stage::Resting { from_ns: 0 };
+            }
             (Stage::Clearing { slot }, Ok(ErrandDone::Cleared)) => self.stage = Stage::Ready { slot: *slot },
             (Stage::Sealing { slot, whole }, Ok(ErrandDone::Sealed)) => {
                 let (slot, whole) = (*slot, *whole);
@@ -268,7 +293,9 @@ impl Plan {
     fn fail(&mut self, why: String, now_ns: u64, out: &mut Outputs) {
         self.stage = Stage::Resting { from_ns: now_ns + RETRY_NS };
         self.logged = self.logged.max(self.policy.every);
-        out.push(Output::CheckpointFailed(why));
+        if !self.is_stopped {
+            out.push(Output::CheckpointFailed(why));
+        }
     }
 }
 

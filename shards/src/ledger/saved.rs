@@ -4,6 +4,7 @@
 use super::Ledger;
 use super::ids::{Done, IdNumber, TakenIds};
 use super::pendings::Pending;
+use crate::pacer::Counts;
 use crate::place::{Position, ShardId};
 use auriga_wire::Account;
 use bytemuck::{Pod, Zeroable};
@@ -42,6 +43,14 @@ impl SavedKind {
     pub fn hash(self, record: &[u8]) -> u128 {
         xxhash_rust::xxh3::xxh3_128_with_seed(record, self as u64)
     }
+}
+
+/// Bytes that a checkpoint of so much has at most; half of all ids may be those of posts and voids.
+pub fn bytes_max(held: &Counts) -> u64 {
+    let ids = size_of::<SavedId>() + size_of::<SavedDone>() / 2;
+    held.accounts * size_of::<Account>() as u64
+        + held.ids * ids as u64
+        + held.pendings * size_of::<SavedPending>() as u64
 }
 
 /// A remembered id: 32 bytes.

@@ -38,6 +38,11 @@ impl IdMode {
         }
     }
 
+    /// The mode with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Time, Self::Any].into_iter().find(|mode| mode.name() == name)
+    }
+
     /// The mode's name on the command line.
     pub fn name(self) -> &'static str {
         match self {

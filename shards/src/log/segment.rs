@@ -68,12 +68,17 @@ impl File {
     pub fn newer_version(sector: &[u8]) -> Option<String> {
         let header: SegmentHeader = bytemuck::pod_read_unaligned(&sector[..HEADER_SIZE]);
         let found = header.version;
-        let newer = header.magic == MAGIC && checksum(sector) == header.checksum && found > VERSION;
-        newer.then(|| {
+        (Self::is_header(sector) && found > VERSION).then(|| {
             format!(
                 "segment format version: found {found}, this binary reads up to {VERSION}: start the newer one that wrote it"
             )
         })
+    }
+
+    /// Whether a sector is the header of any segment.
+    pub fn is_header(sector: &[u8]) -> bool {
+        let header: SegmentHeader = bytemuck::pod_read_unaligned(&sector[..HEADER_SIZE]);
+        header.magic == MAGIC && checksum(sector) == header.checksum
     }
 
     /// Checks the first sector of the file.

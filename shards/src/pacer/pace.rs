@@ -91,6 +91,13 @@ pub struct Counts {
     pub pendings: u64,
 }
 
+impl Counts {
+    /// Things of every kind.
+    pub fn in_all(&self) -> u64 {
+        self.accounts + self.ids + self.pendings
+    }
+}
+
 impl std::ops::Add for Counts {
     type Output = Self;
     fn add(self, other: Self) -> Self {

@@ -9,6 +9,10 @@ use rkyv::{Archive, Deserialize, Serialize};
 pub struct Status {
     /// The server's version.
     pub version: String,
+    /// `replaying` while the log is read at a start, then `serving`.
+    pub state: String,
+    /// The newest epoch that the log had at the start: `epoch` gets there while it is replayed.
+    pub log_end: u64,
     /// The cluster that the data directory was formatted for.
     pub cluster: u64,
     /// How many times the directory was started.

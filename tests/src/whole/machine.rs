@@ -327,7 +327,11 @@ impl<'w> Machine<'w> {
             Output::Serving { incarnation } => return self.serve(shard, incarnation),
             Output::Loaded { .. } => self.world.tally.loads += 1,
             Output::CheckpointDamaged(_) => self.world.tally.checkpoints_damaged += 1,
-            Output::Checkpointed { .. } | Output::CheckpointFailed(_) => {}
+            Output::Replayed { .. }
+            | Output::Holds(_)
+            | Output::Checkpointing { .. }
+            | Output::Checkpointed { .. }
+            | Output::CheckpointFailed(_) => {}
             Output::NoCheckpoint { log_from } => {
                 return Err(format!("the start is refused: the log begins with {log_from}"));
             }

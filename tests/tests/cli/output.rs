@@ -12,12 +12,15 @@ fn expect_keys(value: &Value, keys: &[&str]) {
 
 #[test]
 fn every_command_has_a_help() {
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 13] = [
         &[],
         &["format"],
         &["start"],
         &["status"],
         &["inspect"],
+        &["backup"],
+        &["restore"],
+        &["repair"],
         &["topology"],
         &["topology", "discover"],
         &["topology", "show"],
@@ -44,7 +47,7 @@ fn wrong_use_is_exit_code_two() {
     let data = scratch.join("data");
     format(&data);
     let start = ["start", "--listen", "127.0.0.1:0", "--data", text(&data)];
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 16] = [
         (&[], "Usage"),
         (&["nonsense"], "nonsense"),
         (&["format"], "--data"),
@@ -57,6 +60,10 @@ fn wrong_use_is_exit_code_two() {
         (&["topology"], "Usage"),
         (&["topology", "discover", "--shards", "0"], "1 to 128"),
         (&["inspect"], "--data"),
+        (&["inspect", "--data", "x", "--verify", "--digest"], "--digest"),
+        (&["backup", "--data", "x"], "<BACKUP>"),
+        (&["restore", "x"], "--data"),
+        (&["repair", "--apply"], "--data"),
     ];
     for (arguments, word) in cases {
         run_auriga(arguments).expect(2, &[word]);
@@ -87,6 +94,8 @@ fn status_and_inspect_print_what_they_promise() {
     let status =
         run_auriga(&["status", "--address", server.address(), "--json", "--digest"]).expect(0, &[]).json();
     let keys = [
+        "state",
+        "log_end",
         "version",
         "cluster",
         "incarnation",
@@ -110,6 +119,7 @@ fn status_and_inspect_print_what_they_promise() {
         "digest",
     ];
     expect_keys(&status, &keys);
+    assert_eq!(status["state"], "serving");
     let said = (&status["cluster"], &status["id_mode"], &status["shards"], &status["incarnation"]);
     assert_eq!(said, (&7.into(), &"any".into(), &2.into(), &1.into()));
     let plain = run_auriga(&["status", "--address", server.address()]).expect(0, &[]).stdout;
@@ -132,6 +142,12 @@ fn status_and_inspect_print_what_they_promise() {
     for row in ["cluster", "starts", "last epoch", "files", "digest"] {
         assert!(plain.lines().any(|line| line.starts_with(row)), "{row} is missing in\n{plain}");
     }
+    let verified =
+        run_auriga(&["inspect", "--data", text(&data), "--json", "--verify"]).expect(0, &[]).json();
+    let keys =
+        ["findings", "notes", "log_from", "epoch", "cuts", "blocks", "bytes", "checkpoints", "compared"];
+    expect_keys(&verified, &keys);
+    assert_eq!((&verified["digest"], &verified["findings"]), (&status["digest"], &Value::Array(Vec::new())));
 }
 
 #[test]

@@ -31,6 +31,12 @@ fn write_log(data: &Path, random: &mut fastrand::Rng) -> Book {
 #[track_caller]
 fn expect_refused(data: &Path, code: i32, words: &[&str]) {
     let before = hashes(data);
+    let verified = run_auriga(&["inspect", "--data", text(data), "--verify"]).expect(code, &[]);
+    for word in words {
+        let said = verified.stdout.contains(word) || verified.stderr.contains(word);
+        assert!(said, "{word:?} is missing in:\n{verified:#?}");
+    }
+    assert!(hashes(data) == before, "inspect --verify changed something");
     run_auriga(&["inspect", "--data", text(data), "--digest"]).expect(code, words);
     assert!(hashes(data) == before, "inspect changed something");
     Start::new(data).shards(2).fail().expect(code, words);
@@ -50,11 +56,7 @@ fn expect_damage(
     log.change(area, change);
     assert_ne!(log.bytes(area), good, "the damage is some");
     let (file, offset) = (area.file.to_string(), format!("at byte {}", area.offset));
-    expect_refused(
-        data,
-        3,
-        &[words, &[&file, &offset, "the log is damaged", "Nothing was changed"]].concat(),
-    );
+    expect_refused(data, 3, &[words, &[&file, &offset, "is damaged", "Nothing was changed"]].concat());
     log.write(area, &good);
 }
 
