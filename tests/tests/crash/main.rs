@@ -13,3 +13,4 @@ mod repair;
 mod serializable;
 mod shards;
 mod two_phase;
+mod upgrade;
