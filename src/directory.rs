@@ -60,7 +60,7 @@ pub fn format(path: &Path, identity: &Identity) -> Outcome<()> {
 pub fn make(path: &Path, check: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<()> {
     let shown = path.display();
     let is_new = !path.exists();
-    fs::create_dir_all(path).map_err(|e| cannot("create", path, &e))?;
+    create_durably(path)?;
     let mut entries = fs::read_dir(path).map_err(|e| cannot("read", path, &e))?;
     if let Some(Ok(entry)) = entries.next() {
         return Err(Failure::failed(format!(
@@ -79,6 +79,14 @@ pub fn make(path: &Path, check: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<()
         sync_directory(&folder)?;
     }
     Ok(())
+}
+
+/// Creates a directory and those that it is in, and makes their names durable.
+fn create_durably(path: &Path) -> Outcome<()> {
+    let path = std::path::absolute(path).map_err(|e| cannot("find", path, &e))?;
+    let new: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::create_dir_all(&path).map_err(|e| cannot("create", &path, &e))?;
+    new.into_iter().filter_map(Path::parent).try_for_each(sync_directory)
 }
 
 /// Writes what makes a directory a data directory, durably.
@@ -522,6 +530,17 @@ pub fn preallocate(file: &File, size: u64) -> std::io::Result<()> {
             e => Err(e),
         },
     }
+}
+
+/// Makes the names in a directory durable, and those in every directory below it.
+pub fn sync_all_directories(path: &Path) -> Outcome<()> {
+    for entry in fs::read_dir(path).map_err(|e| cannot("read", path, &e))? {
+        let entry = entry.map_err(|e| cannot("read", path, &e))?.path();
+        if entry.is_dir() {
+            sync_all_directories(&entry)?;
+        }
+    }
+    sync_directory(path)
 }
 
 /// Makes the names in a directory durable.

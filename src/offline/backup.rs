@@ -62,6 +62,7 @@ pub fn run(asked: &BackupArguments) -> Outcome<()> {
         list.files.push(Entry { name, used, size, checksum: format!("{checksum:032x}") });
     }
     drop((kept, stopped));
+    directory::sync_all_directories(backup)?;
     directory::write_identity(backup, &directory.identity)?;
     let verified = verify(&Directory::backup(backup, directory.identity))?;
     let digest = verified.digest.filter(|_| verified.findings.is_empty() && verified.epoch == through);

@@ -47,6 +47,7 @@ fn copy_all(list: &List, backup: &Path, directory: &Directory) -> Outcome<()> {
             ));
         }
     }
+    directory::sync_all_directories(data)?;
     let found =
         Found { manifests: directory.manifests(), log_from: directory.log_from()?, ..Found::default() };
     let replayed = replay(directory, found, u64::MAX)?;
