@@ -33,6 +33,9 @@ struct Job {
     work: Work,
     fetch: Option<Fetch>,
     past: Past,
+    /// Why it comes to nothing. It ends all the same only when no read and no question of it is under way: what comes later
+    /// would be taken for that of another job.
+    fault: Option<Fault>,
 }
 
 #[derive(Debug)]
@@ -430,17 +433,10 @@ impl Answers {
             return;
         };
         let fetch = waiting.fetch.as_mut().expect("only a fetch reads");
-        let Err(damage) = fetch.take(slot, result.map_err(Damage)) else {
-            return self.go_on(job, desk);
-        };
-        let Some(damage) = fetch.fail(damage).cloned() else {
-            return;
-        };
-        desk.out.push(Output::DamageFound(damage.0.clone()));
-        let job = self.finish(job);
-        let fault =
-            Fault::new(FaultCode::DamagedData, format!("{damage}. Run `auriga inspect` on the directory"));
-        desk.out.refuse(job.caller, &job.header, self.identity.cluster, &fault);
+        if let Err(damage) = fetch.take(slot, result.map_err(Damage)) {
+            fetch.fail(damage);
+        }
+        self.go_on(job, desk);
     }
 
     fn go_on(&mut self, job: usize, desk: &mut Desk<'_>) {
@@ -461,6 +457,14 @@ impl Answers {
 
     fn complete(&mut self, job: usize, desk: &mut Desk<'_>) {
         let mut job = self.finish(job);
+        if let Some(damage) = job.fetch.as_ref().and_then(Fetch::damage) {
+            desk.out.push(Output::DamageFound(damage.0.clone()));
+            let text = format!("{damage}. Run `auriga inspect` on the directory");
+            job.fault = Some(Fault::new(FaultCode::DamagedData, text));
+        }
+        if let Some(fault) = &job.fault {
+            return desk.out.refuse(job.caller, &job.header, self.identity.cluster, fault);
+        }
         let fetched = job.fetch.take().map(Fetch::into_found).unwrap_or_default();
         let time = job.seen.1;
         match std::mem::replace(&mut job.work, Work::Histograms) {
@@ -529,7 +533,7 @@ impl Answers {
 impl Job {
     fn new(caller: ConnectionId, header: Header, epoch: u64, work: Work) -> Self {
         let past = Past::default();
-        Self { caller, header, waiting: 0, epoch, seen: (0, 0), work, fetch: None, past }
+        Self { caller, header, waiting: 0, epoch, seen: (0, 0), work, fetch: None, past, fault: None }
     }
 }
 

@@ -107,6 +107,7 @@ impl Chunk {
     }
 
     /// Appends a message; `false`, and nothing appended, when the chunk is full.
+    #[inline(always)]
     pub fn push<T: Item>(&mut self, item: T) -> bool {
         debug_assert_eq!(self.0.kind, T::KIND);
         let per_item = size_of::<T>() / 16;
@@ -114,7 +115,8 @@ impl Chunk {
         let Some(place) = self.0.words.get_mut(start..start + per_item) else {
             return false;
         };
-        bytemuck::cast_slice_mut::<u128, u8>(place).copy_from_slice(bytemuck::bytes_of(&item));
+        // Field by field: a message that is put together elsewhere and copied waits for its own fields to be written.
+        *bytemuck::from_bytes_mut(bytemuck::cast_slice_mut(place)) = item;
         self.0.len += 1;
         true
     }

@@ -4,7 +4,7 @@
 use crate::arrival::{Batch, Filled};
 use crate::checkpoint::manifest::Manifest;
 use crate::execute::epoch::OwnBlock;
-use crate::limits::{SECTOR_SIZE, STREAM_SEGMENT_SIZE};
+use crate::limits::{BLOCK_SIZE_MAX, REPLAY_AHEAD, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
 use crate::log::Damage;
 use crate::log::Identity;
 use crate::log::block::{Block, Place};
@@ -14,6 +14,11 @@ use crate::log::segment::{next_block_offset, stream_place};
 use crate::place::{Placement, ShardId, StreamId};
 use crate::step::{Output, Outputs};
 use std::collections::VecDeque;
+
+/// In a replay the memory of so many large blocks is kept for the next ones: what one shard has under way when epochs are full.
+const BLOCKS_KEPT: usize = 2 * REPLAY_AHEAD as usize;
+/// Bytes from which a block is a large one.
+const LARGE: usize = BLOCK_SIZE_MAX / 4;
 
 /// Segments that are prepared beyond the one that is written.
 const SEGMENTS_AHEAD: u32 = 2;
@@ -61,6 +66,8 @@ pub struct Commits {
     coming: VecDeque<Coming>,
     /// Memory of executed epochs.
     spare: Vec<Lists>,
+    /// In a replay: large blocks of executed epochs.
+    replayed: Vec<Block>,
 }
 
 /// The lists of one epoch, empty: memory that the next one takes.
@@ -86,6 +93,7 @@ impl Commits {
             sealed: None,
             coming: VecDeque::new(),
             spare: Vec::new(),
+            replayed: Vec::new(),
         }
     }
 
@@ -159,7 +167,13 @@ impl Commits {
             for (entry, block) in own_entries(&coming.cut, &self.placement, self.shard).enumerate() {
                 coming.blocks.push(None);
                 let (file, offset) = stream_place(block.stream, block.offset);
-                let memory = Block::with_size(block.size());
+                let memory = if block.size() < LARGE {
+                    Block::with_size(block.size())
+                } else {
+                    let mut memory = self.replayed.pop().unwrap_or_default();
+                    memory.make_room(block.size());
+                    memory
+                };
                 out.push(Output::ReadBlock { epoch: coming.cut.epoch, entry, file, offset, block: memory });
             }
         }
@@ -216,9 +230,14 @@ impl Commits {
         self.coming.retain(|coming| coming.committed);
     }
 
+    /// Whether the next epoch is committed.
+    pub fn has_next(&self) -> bool {
+        self.coming.front().is_some_and(|coming| coming.committed)
+    }
+
     /// The next epoch, if it is committed: the epoch and its blocks here.
     pub fn take_next(&mut self) -> Option<(Coming, Vec<OwnBlock>)> {
-        if !self.coming.front()?.committed {
+        if !self.has_next() {
             return None;
         }
         let mut coming = self.coming.pop_front()?;
@@ -235,6 +254,18 @@ impl Commits {
     /// Whether no block is in flight and no epoch is announced.
     pub fn is_idle(&self) -> bool {
         self.sealed.is_none() && self.coming.is_empty()
+    }
+
+    /// Takes back a block that was replayed, for the next one.
+    pub fn take_back(&mut self, block: Block) {
+        if block.bytes().len() >= LARGE && self.replayed.len() < BLOCKS_KEPT {
+            self.replayed.push(block);
+        }
+    }
+
+    /// The replay is over: blocks are arrival's from now on.
+    pub fn end_replay(&mut self) {
+        self.replayed = Vec::new();
     }
 
     /// Done with an epoch: takes its lists back, emptied.

@@ -130,13 +130,21 @@ impl Fetch {
         Some(Read { slot, file, offset, size: SECTOR_SIZE })
     }
 
-    /// A read failed or brought damage: nothing more is read. The first damage, once no read is under way and the fetch
-    /// can go.
-    pub fn fail(&mut self, damage: Damage) -> Option<&Damage> {
+    /// A read failed or brought damage: nothing more is read.
+    pub fn fail(&mut self, damage: Damage) {
         self.failed.get_or_insert(damage);
+        self.stop();
+    }
+
+    /// Nothing more is read.
+    pub fn stop(&mut self) {
         self.next = self.items.len();
         self.runs.clear();
-        self.failed.as_ref().filter(|_| self.reads.iter().all(Option::is_none))
+    }
+
+    /// The first damage that was read.
+    pub fn damage(&self) -> Option<&Damage> {
+        self.failed.as_ref()
     }
 
     /// Takes what was read, or why it could not be.

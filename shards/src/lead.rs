@@ -10,7 +10,7 @@ use crate::log::segment::cut_place;
 use crate::log::{Damage, Identity};
 use crate::pacer::{Act, Clock, Holdings, LogEnd, Pace, Pacer};
 use crate::place::{Placement, ShardId};
-use crate::replay::Replay;
+use crate::replay::{End, Replay};
 use crate::step::{Output, Outputs};
 use std::collections::VecDeque;
 
@@ -44,6 +44,8 @@ struct Loading {
     log_from: u64,
     /// Slots that may be tried, the best one last.
     slots: Vec<(u8, Manifest)>,
+    /// By slot: after which epoch every checkpoint shows the state, whether it can be loaded or not.
+    ends: Vec<(u8, LogEnd)>,
     /// What the shards said of the last one.
     answers: Vec<Option<Result<(u128, Holdings), Damage>>>,
 }
@@ -53,7 +55,8 @@ enum Stage {
     /// Before [`Lead::recover`].
     New,
     Loading(Box<Loading>),
-    Replaying(Box<Replay>),
+    /// From the checkpoint in this slot, or from none; the others may still have to be tried.
+    Replaying(Box<Replay>, Option<u8>, Box<Loading>),
     Pacing(Box<Pacer>),
 }
 
@@ -108,7 +111,7 @@ impl Lead {
     pub fn is_idle(&self) -> bool {
         match &self.stage {
             Stage::Pacing(pacer) => self.opening == 0 && pacer.is_idle() && self.plan.is_idle(),
-            Stage::New | Stage::Loading(_) | Stage::Replaying(_) => true,
+            Stage::New | Stage::Loading(_) | Stage::Replaying(..) => true,
         }
     }
 
@@ -152,10 +155,12 @@ impl Lead {
             manifest.end.epoch + 1 >= found.log_from && manifest.end.epoch <= found.history_through
         };
         let slots = (0..).zip(found.manifests).filter_map(|(slot, manifest)| Some((slot, manifest?)));
-        let mut slots: Vec<(u8, Manifest)> = slots.filter(|(_, manifest)| may_be(manifest)).collect();
+        let mut slots: Vec<(u8, Manifest)> = slots.collect();
+        let ends = slots.iter().map(|(slot, manifest)| (*slot, manifest.end)).collect();
+        slots.retain(|(_, manifest)| may_be(manifest));
         slots.sort_unstable_by_key(|(_, manifest)| manifest.end.epoch);
         let answers = vec![None; shards];
-        self.stage = Stage::Loading(Box::new(Loading { log_from: found.log_from, slots, answers }));
+        self.stage = Stage::Loading(Box::new(Loading { log_from: found.log_from, slots, ends, answers }));
         self.acts.push_back(Act::TellAll(Pace::LogFrom(found.log_from)));
         self.load(out);
     }
@@ -203,8 +208,13 @@ impl Lead {
                     out.push(Output::Loaded { epoch: manifest.end.epoch });
                     end = manifest.end;
                 }
-                let replay = Replay::new(self.identity, self.placement, end, holdings);
-                self.stage = Stage::Replaying(Box::new(replay));
+                let Stage::Loading(loading) = std::mem::replace(&mut self.stage, Stage::New) else {
+                    unreachable!("looked at above")
+                };
+                let later = loading.ends.iter().filter(|(_, later)| later.epoch > end.epoch).copied();
+                let from_log = (end, loading.log_from);
+                let replay = Replay::new(self.identity, self.placement, from_log, later.collect(), holdings);
+                self.stage = Stage::Replaying(Box::new(replay), from.map(|(slot, _)| slot), loading);
                 self.advance(clock, out);
             }
             Err(damage) => {
@@ -243,7 +253,7 @@ impl Lead {
 
     /// Takes slots of the cut log.
     pub fn take_cuts(&mut self, first: u64, bytes: &[u8], end: bool, clock: Clock, out: &mut Outputs) {
-        if let Stage::Replaying(replay) = &mut self.stage {
+        if let Stage::Replaying(replay, ..) = &mut self.stage {
             replay.take_cuts(first, bytes, end);
         }
         self.advance(clock, out);
@@ -258,7 +268,7 @@ impl Lead {
                     self.acts.push_back(Act::TellAll(Pace::GiveUp));
                 }
             }
-            (Stage::Replaying(replay), _) => {
+            (Stage::Replaying(replay, ..), _) => {
                 replay.take(from, pace);
                 self.advance(clock, out);
             }
@@ -324,6 +334,8 @@ impl Lead {
         self.plan.count(&cut);
         let end = pacer.encode(cut, &mut sector);
         if let Some(slot) = self.plan.cut(end) {
+            // History takes what is proven, and the checkpoint waits for it.
+            pacer.seal_behind();
             out.push(Output::Checkpointing { epoch: end.epoch });
             self.acts.push_back(Act::TellAll(Pace::Checkpoint { epoch: end.epoch, slot }));
         }
@@ -335,7 +347,7 @@ impl Lead {
     }
 
     fn advance(&mut self, clock: Clock, out: &mut Outputs) {
-        let Stage::Replaying(replay) = &mut self.stage else {
+        let Stage::Replaying(replay, slot, _) = &mut self.stage else {
             return;
         };
         let Some(end) = replay.advance(&mut self.plan, &mut self.acts, out) else {
@@ -343,8 +355,22 @@ impl Lead {
         };
         let holdings = replay.holdings();
         match end {
-            Err(hole) => out.push(Output::Damaged(hole)),
-            Ok((end, dropped)) => {
+            End::Hole(hole) => out.push(Output::Damaged(hole)),
+            End::OtherLog => {
+                let slot = slot.expect("only a checkpoint is of another log");
+                self.plan.forget(slot);
+                let file = File::Manifest { slot };
+                let what = format!("{file}: a start has dropped the epoch that it shows the state after");
+                out.push(Output::CheckpointDamaged(Damage(what)));
+                let replaying = std::mem::replace(&mut self.stage, Stage::New);
+                let Stage::Replaying(_, _, loading) = replaying else { unreachable!("looked at above") };
+                self.stage = Stage::Loading(loading);
+                self.load(out);
+            }
+            End::Log(end, dropped) => {
+                for slot in replay.dropped() {
+                    self.plan.forget(*slot);
+                }
                 out.push(Output::Recovered { end, dropped });
                 if let Some(ahead_ns) = self.clock_is_away(&end, clock) {
                     return out.push(Output::ClockIsAway { ahead_ns });

@@ -58,6 +58,8 @@ struct Flight {
     blocks: usize,
     durable: usize,
     cut_is_durable: bool,
+    /// Something happens in it: if no epoch follows, a seal has to prove it.
+    is_to_be_sealed: bool,
 }
 
 /// The state of pacing, after recovery.
@@ -207,6 +209,11 @@ impl Pacer {
     fn may_close(&self) -> bool {
         let slowest = self.executed.iter().min().copied().unwrap_or(0);
         self.next <= slowest + EPOCHS_AHEAD_MAX
+    }
+
+    /// If no epoch follows the one that is being cut, a seal is to prove it, even if nothing happens in it.
+    pub fn seal_behind(&mut self) {
+        self.flight.as_mut().expect("a cut belongs to a flight").is_to_be_sealed = true;
     }
 
     /// Whether no flush is in flight and the last commit is sealed.
@@ -386,6 +393,7 @@ impl Pacer {
             blocks: 0,
             durable: 0,
             cut_is_durable: false,
+            is_to_be_sealed: false,
         });
     }
 
@@ -421,6 +429,9 @@ impl Pacer {
             expire_through: self.expire_through(time),
             blocks: std::mem::take(&mut self.blocks),
         };
+        let expires = cut.expire_through > self.expired_through;
+        let flight = self.flight.as_mut().expect("a cut ends a flight's sealing");
+        flight.is_to_be_sealed = !cut.blocks.is_empty() || expires;
         self.expired_through = cut.expire_through;
         self.is_cut_wanted = false;
         self.running.push_back(Running { epoch, time, asked });
@@ -437,7 +448,7 @@ impl Pacer {
         }
         let flight = self.flight.take().expect("looked at above");
         self.committed = flight.epoch;
-        self.unsealed_since = (flight.blocks > 0).then_some(clock.monotonic_ns);
+        self.unsealed_since = flight.is_to_be_sealed.then_some(clock.monotonic_ns);
         act.push_back(Act::TellAll(Pace::Commit { epoch: flight.epoch, held: self.held() }));
     }
 

@@ -25,7 +25,21 @@ struct Announced {
 }
 
 /// How the replay ended.
-pub type End = Result<(LogEnd, Option<Dropped>), Box<Hole>>;
+#[derive(Debug)]
+pub enum End {
+    /// At the log's end, and what was dropped behind it.
+    Log(LogEnd, Option<Dropped>),
+    /// The log is damaged.
+    Hole(Box<Hole>),
+    /// A start has dropped the epoch of the checkpoint that it began with: the log goes on from another state.
+    OtherLog,
+}
+
+impl From<Result<(LogEnd, Option<Dropped>), Box<Hole>>> for End {
+    fn from(end: Result<(LogEnd, Option<Dropped>), Box<Hole>>) -> Self {
+        end.map_or_else(Self::Hole, |(end, dropped)| Self::Log(end, dropped))
+    }
+}
 
 /// The replay under way.
 #[derive(Debug)]
@@ -40,23 +54,43 @@ pub struct Replay {
     stopped: bool,
     executed: Vec<u64>,
     holdings: Vec<Holdings>,
+    /// Checkpoints of later epochs, by slot, and those of them that the log goes past with another state.
+    later: Vec<(u8, LogEnd)>,
+    dropped: Vec<u8>,
 }
 
 impl Replay {
-    /// A replay of what lies behind `from`.
-    pub fn new(identity: Identity, placement: Placement, from: LogEnd, holdings: Vec<Holdings>) -> Self {
+    /// A replay of what lies behind `from`: the end of what a checkpoint holds, or of nothing, in a log that has its epochs from
+    /// `log_from` on. `later` are checkpoints of later epochs, by slot.
+    pub fn new(
+        identity: Identity,
+        placement: Placement,
+        (from, log_from): (LogEnd, u64),
+        later: Vec<(u8, LogEnd)>,
+        holdings: Vec<Holdings>,
+    ) -> Self {
+        let mut recovery = Recovery::new(identity, from);
+        let proven = later.iter().map(|(_, later)| later.epoch).max();
+        recovery.prove(log_from, proven.unwrap_or(from.epoch));
         Self {
-            recovery: Recovery::new(identity, from),
+            recovery,
             placement,
             cuts: VecDeque::new(),
-            next_slot: from.epoch + 1,
+            next_slot: from.epoch.max(log_from),
             reading: false,
             exhausted: false,
             announced: VecDeque::new(),
             stopped: false,
             executed: vec![from.epoch; holdings.len()],
             holdings,
+            later,
+            dropped: Vec::new(),
         }
+    }
+
+    /// By slot: later checkpoints of epochs that a start has dropped.
+    pub fn dropped(&self) -> &[u8] {
+        &self.dropped
     }
 
     /// By shard: what it holds.
@@ -74,6 +108,9 @@ impl Replay {
             if let Some(cut) = self.recovery.take(self.next_slot, sector)
                 && !self.stopped
             {
+                let checksum = self.recovery.end().checksum;
+                let other = self.later.iter().filter(|(_, l)| l.epoch == cut.epoch && l.checksum != checksum);
+                self.dropped.extend(other.map(|(slot, _)| *slot));
                 self.cuts.push_back((cut, Box::new(CutImage::new(sector)), before));
             }
             self.next_slot += 1;
@@ -104,6 +141,9 @@ impl Replay {
 
     /// Goes on as far as possible. Returns the end when it is reached.
     pub fn advance(&mut self, plan: &mut Plan, act: &mut VecDeque<Act>, out: &mut Outputs) -> Option<End> {
+        if self.recovery.is_other_log() {
+            return Some(End::OtherLog);
+        }
         self.commit(plan, act);
         // Nobody waits for a shard without blocks, and nothing for the execution: without this bound, one slow shard's
         // ring, or the memory of all blocks read, would hold the rest of the log.
@@ -127,10 +167,10 @@ impl Replay {
             let bad = self.announced.front().expect("the damaged epoch stays in front");
             let damage = bad.damage.clone().expect("a replay stops at damage");
             let done = self.all_executed(bad.before.epoch);
-            return done.then(|| self.recovery.finish(Some((damage, bad.before))));
+            return done.then(|| self.recovery.finish(Some((damage, bad.before))).into());
         }
         let done = self.cuts.is_empty() && self.announced.is_empty();
-        (done && self.all_executed(self.recovery.end().epoch)).then(|| self.recovery.finish(None))
+        (done && self.all_executed(self.recovery.end().epoch)).then(|| self.recovery.finish(None).into())
     }
 
     fn all_executed(&self, epoch: u64) -> bool {

@@ -167,6 +167,13 @@ impl Shard {
         self.lead.as_ref().and_then(Lead::deadline)
     }
 
+    /// Whether the next epoch is committed and the one before is executed: [`Input::Begin`] is due.
+    pub fn can_begin(&self) -> bool {
+        // Nobody waits for a replay; later, requests are refused long before it comes to this.
+        let facts_max = if self.incarnation == 0 { FACTS_MAX } else { 2 * FACTS_MAX };
+        self.running.is_none() && self.commits.has_next() && self.facts < facts_max && !self.keeps_too_much()
+    }
+
     /// Whether nothing is under way or waits, and the last commit is proven.
     pub fn is_idle(&self) -> bool {
         self.running.is_none()
@@ -200,6 +207,8 @@ impl Shard {
                     lead.tick(clock, out);
                 }
             }
+            // All that it takes is done below.
+            Input::Begin => {}
             Input::Recover(found) => self.lead().recover(*found, out),
             Input::CutsRead { first, bytes, end } => self.lead().take_cuts(first, bytes, end, clock, out),
             Input::CutWritten(sector) => {
@@ -389,6 +398,7 @@ impl Shard {
             Pace::Discard => self.commits.discard(),
             Pace::Serve { incarnation } => {
                 self.incarnation = incarnation;
+                self.commits.end_replay();
                 self.commits.want_segments(out);
                 out.push(Output::Serving { incarnation });
             }
@@ -434,7 +444,7 @@ impl Shard {
                 self.carry_out(clock, act, out);
             } else if self.running.is_some() && self.execution.in_gap() {
                 self.finish_epoch(clock, out);
-            } else if !self.answer_in_gap(out) && !self.begin_next() {
+            } else if !self.answer_in_gap(out) && !self.begin_next(out) {
                 return;
             }
         }
@@ -466,11 +476,11 @@ impl Shard {
         self.commits.announce(image, self.incarnation == 0, out);
     }
 
-    /// Begins the next epoch if it is committed and the one before is executed.
-    fn begin_next(&mut self) -> bool {
-        // Nobody waits for a replay; later, requests are refused long before it comes to this.
-        let facts_max = if self.incarnation == 0 { FACTS_MAX } else { 2 * FACTS_MAX };
-        if self.running.is_some() || self.facts >= facts_max || self.keeps_too_much() {
+    /// Begins the next epoch, unless others wait for messages that this step has made: an epoch's routing takes long, and they
+    /// would come behind it. [`Input::Begin`] follows then.
+    fn begin_next(&mut self, out: &Outputs) -> bool {
+        let is_awaited = !out.outgoing.is_empty() || !self.execution.mail.outgoing.is_empty();
+        if is_awaited || !self.can_begin() {
             return false;
         }
         let Some((coming, own)) = self.commits.take_next() else {
@@ -545,7 +555,7 @@ impl Shard {
             }
             self.make_room(out);
         }
-        own.clear();
+        own.drain(..).for_each(|own| self.commits.take_back(own.block));
         self.commits.done(coming, own);
         let holdings = Holdings::of(&self.execution.ledger);
         self.tell_pacer(clock, Pace::Executed { epoch, holdings }, out);

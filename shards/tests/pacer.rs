@@ -62,6 +62,28 @@ impl Server {
         self.log(Counts { ids: 1, ..Counts::default() }, true)
     }
 
+    /// Nobody asks for anything: the next empty epoch, if there is ever to be one. It is committed and executed, and what was due
+    /// by then has expired.
+    fn wait(&mut self) -> Option<Cut> {
+        loop {
+            let deadline = self.pacer.deadline()?;
+            self.pass(deadline.saturating_sub(self.clock.monotonic_ns));
+            self.pacer.tick(self.clock, &mut self.act);
+            let mut cuts =
+                self.act.drain(..).filter_map(|act| if let Act::Cut(cut) = act { Some(cut) } else { None });
+            let Some(cut) = cuts.next() else { continue };
+            drop(cuts);
+            if self.holdings.first_due <= cut.expire_through {
+                self.holdings.first_due = u64::MAX;
+            }
+            self.pacer.cut_is_durable(self.clock, &mut self.act);
+            let executed = Pace::Executed { epoch: cut.epoch, holdings: self.holdings };
+            self.pacer.take(SHARD, &executed, self.clock, &mut self.act);
+            self.act.clear();
+            return Some(cut);
+        }
+    }
+
     /// A transfer whose id says the present time, by the wall clock, as a client's does.
     fn takes_fresh_ids(&mut self) -> bool {
         let terms = self.log_transfer().terms();
@@ -162,4 +184,22 @@ fn an_epoch_that_could_exceed_a_limit_refuses_all_of_the_kind() {
     let cut = server.log(counts(7, 1), true);
     assert_eq!(cut.limited, Limited(Limited::PENDINGS));
     assert_eq!(server.log(counts(0, 0), true).limited, Limited::default(), "it asks for none");
+}
+
+/// Nobody hears of an epoch without blocks, but for history, which takes only what a later cut proves.
+#[test]
+fn an_epoch_in_which_something_expires_is_sealed_and_a_seal_is_not() {
+    let mut server = Server::new(IdMode::Time, Limits::default());
+    server.holdings.first_due = server.log_transfer().time + 30 * SECOND;
+    let due = server.holdings.first_due;
+    let last = server.log_transfer().epoch;
+    let seal = server.wait().expect("a commit is sealed");
+    assert_eq!((seal.epoch, seal.committed_through), (last + 1, last));
+    assert!(seal.expire_through < due);
+    let expiry = server.wait().expect("what is due expires");
+    assert_eq!(expiry.epoch, last + 2);
+    assert!(expiry.expire_through >= due);
+    let proof = server.wait().expect("so that history can take it");
+    assert_eq!((proof.epoch, proof.committed_through), (last + 3, last + 2));
+    assert!(server.wait().is_none(), "a seal proves, and needs no proof");
 }

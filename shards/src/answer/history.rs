@@ -55,21 +55,27 @@ impl Answers {
 
     /// Takes what history has answered; `epoch` is the newest that is closed.
     pub fn take_history(&mut self, number: usize, answer: &past::Answer, epoch: u64, desk: &mut Desk<'_>) {
+        let job = self.jobs[number].as_mut().expect("answers come to their question");
         let page = match answer {
             Ok(page) => page,
             Err(fault) => {
-                let job = self.finish(number);
-                return desk.out.refuse(job.caller, &job.header, self.identity.cluster, fault);
+                job.fault = Some(fault.clone());
+                job.past.is_asked = false;
+                let Some(fetch) = &mut job.fetch else { return self.complete(number, desk) };
+                fetch.stop();
+                return self.go_on(number, desk);
             }
         };
-        let job = self.jobs[number].as_mut().expect("answers come to their question");
+        if let (Work::Transfers(_) | Work::Creation { .. }, Records::Transfers(found)) =
+            (&job.work, &page.records)
+        {
+            // What the shards have found is complete up to another time than history is.
+            job.past.found.clone_from(found);
+            job.past.is_asked = false;
+            return self.go_on(number, desk);
+        }
         (job.past.cursor, job.past.time) = (page.cursor, Some(page.time));
         match &page.records {
-            Records::Transfers(found) if matches!(job.work, Work::Transfers(_) | Work::Creation { .. }) => {
-                job.past.found.clone_from(found);
-                job.past.is_asked = false;
-                self.go_on(number, desk);
-            }
             Records::Transfers(found) => self.reply_page(number, bytemuck::cast_slice(found), desk),
             Records::Balances(found) => self.reply_page(number, bytemuck::cast_slice(found), desk),
             Records::Accounts(created) => {

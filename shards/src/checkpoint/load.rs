@@ -96,7 +96,7 @@ impl Loader {
                         execution.note_closed(account.id);
                     }
                 }
-                execution.ledger.restore(self.shard, kind, record);
+                execution.ledger.restore(self.shard, kind, record).map_err(Damage)?;
             }
             self.sheet += 1;
         }

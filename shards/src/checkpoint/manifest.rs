@@ -1,7 +1,7 @@
 //! The manifest: what makes the parts of a slot a checkpoint. It is written last, when every part is durable and was read back.
 
 use super::MANIFEST_SIZE;
-use crate::limits::{SECTOR_SIZE, STREAMS};
+use crate::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE, STREAMS};
 use crate::log::{Damage, IdMode, Identity, Sector, expect};
 use crate::pacer::{Counts, LogEnd};
 use bytemuck::{Pod, Zeroable};
@@ -10,6 +10,8 @@ use xxhash_rust::xxh3::xxh3_128;
 const MAGIC: u32 = u32::from_le_bytes(*b"AUCM");
 /// The version of the format of manifests.
 pub const VERSION: u16 = 1;
+/// The last epoch that has a slot: the numbers of segments have 32 bits.
+const EPOCH_MAX: u64 = CUT_SEGMENT_SLOTS << 32;
 
 /// A part as the manifest names it: 32 bytes.
 #[repr(C)]
@@ -138,6 +140,10 @@ impl Manifest {
         expect("rules version of the manifest", header.rules, crate::log::cut::RULES)?;
         expect("cluster of the manifest", header.cluster, identity.cluster)?;
         expect("id mode of the manifest", IdMode::from_number(header.id_mode), Some(identity.id_mode))?;
+        if !(1..=EPOCH_MAX).contains(&header.epoch) {
+            let found = header.epoch;
+            return Err(Damage(format!("epoch of the manifest: found {found}, expected 1 to {EPOCH_MAX}")));
+        }
         let parts = usize::from(header.parts);
         if !(1..=STREAMS).contains(&parts) {
             return Err(Damage(format!("parts of the manifest: found {parts}, expected 1 to {STREAMS}")));

@@ -59,7 +59,8 @@ pub enum Errand {
     Clear {
         /// The slot.
         slot: u8,
-        /// History must durably have this epoch first: what it lacks is told again by a replay from the other slot.
+        /// History must durably have this epoch first, that of the other slot: what it lacks is told again by a replay, which
+        /// begins in a slot that history has reached.
         history_through: u64,
     },
     /// Make the file of a part, with room for so many sheets.
@@ -82,10 +83,13 @@ pub enum Errand {
         /// What it must be.
         expected: Part,
     },
-    /// Of shard 0: write the manifest, durably, all at once.
+    /// Of shard 0: write the manifest, durably, all at once, when history durably has its epoch. So the newest checkpoint is one
+    /// that a start can begin with.
     Seal {
         /// The slot.
         slot: u8,
+        /// Its epoch.
+        epoch: u64,
         /// Its bytes.
         manifest: Vec<Sector>,
     },

@@ -138,9 +138,11 @@ impl Plan {
         matches!(self.stage, Stage::Resting { .. })
     }
 
-    /// An epoch was cut, or replayed.
+    /// An epoch was cut, or replayed. One without blocks counts nothing: a checkpoint makes one, which must not make another.
     pub fn count(&mut self, cut: &Cut) {
-        self.logged += SECTOR_SIZE as u64;
+        if !cut.blocks.is_empty() {
+            self.logged += SECTOR_SIZE as u64;
+        }
         for block in &cut.blocks {
             let (size, end) = (block.size() as u64, &mut self.stream_ends[usize::from(block.stream)]);
             self.logged += size;
@@ -246,7 +248,8 @@ impl Plan {
             stream_ends,
         };
         self.stage = Stage::Sealing { slot, whole: Whole::of(&manifest, &self.policy) };
-        out.push(Output::Errand(Errand::Seal { slot, manifest: manifest.encode(&self.identity) }));
+        let (epoch, manifest) = (manifest.end.epoch, manifest.encode(&self.identity));
+        out.push(Output::Errand(Errand::Seal { slot, epoch, manifest }));
     }
 
     /// An errand of the plan has ended.

@@ -117,17 +117,21 @@ impl<T: Item> Sorter<T> {
     }
 
     /// Adds a message for `to`; sends the chunk that is full.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, mail: &mut Mail, step: u64, to: ShardId, item: T) {
-        let open = &mut self.open[to.index()];
-        if let Some(chunk) = open
+        if let Some(chunk) = &mut self.open[to.index()]
             && chunk.push(item)
         {
             return;
         }
+        self.push_first(mail, step, to, item);
+    }
+
+    #[cold]
+    fn push_first(&mut self, mail: &mut Mail, step: u64, to: ShardId, item: T) {
         let mut chunk = mail.take::<T>(step);
         assert!(chunk.push(item), "an empty chunk has room");
-        if let Some(full) = open.replace(chunk) {
+        if let Some(full) = self.open[to.index()].replace(chunk) {
             mail.send_chunk(to, full);
         }
     }

@@ -17,7 +17,12 @@ use auriga_wire::TransferCode;
 use auriga_wire::record::TransferFlags;
 use std::collections::BTreeMap;
 
-/// Ids are looked up in groups, so that the memory of one is fetched while others are worked on.
+/// An id's line of the index is asked for so many notes before it is worked on.
+const AHEAD: usize = 24;
+/// Notes whose line is asked for and that are not worked on; a power of two.
+const RING: usize = 32;
+const _: () = assert!(RING > AHEAD && RING.is_power_of_two());
+/// Posts and voids are looked up in groups, so that the memory of one is fetched while others are worked on.
 const GROUP: usize = 32;
 /// Counters of closed accounts, by hash.
 const FILTER: usize = 1 << 16;
@@ -137,29 +142,36 @@ impl Register {
 
     /// Takes id notes, in position order.
     pub fn take_notes(&mut self, notes: &[Note], booth: &mut Booth<'_>) {
-        for group in notes.chunks(GROUP) {
-            let mut hashes = [0; GROUP];
-            for (note, hash) in group.iter().zip(&mut hashes) {
-                *hash = booth.ledger.placement.hash(note.id);
-                booth.ledger.ids.prefetch(*hash, note.id);
+        let mut hashes = [0; RING];
+        for at in 0..notes.len() + AHEAD {
+            if let Some(note) = notes.get(at) {
+                let hash = self.placement.hash(note.id);
+                booth.ledger.ids.prefetch(hash, note.id);
+                hashes[at % RING] = hash;
             }
-            for (note, hash) in group.iter().zip(hashes) {
-                self.take_note(note, hash, booth);
+            let now = at.wrapping_sub(AHEAD);
+            if let Some(note) = notes.get(now) {
+                self.take_note(note, hashes[now % RING], booth);
             }
         }
     }
 
     #[inline]
     fn take_note(&mut self, note: &Note, hash: u64, booth: &mut Booth<'_>) {
-        match booth.ledger.ids.find(hash, note.id, note.content) {
-            Some(consumed) => self.refuse_duplicate(note, consumed, booth),
-            None if !note.is(Note::PROBE) => {
-                let position = Position::new(booth.epoch.number, note.index);
-                let number = booth.ledger.ids.consume(hash, note.id, position, note.content);
+        let ids = &mut booth.ledger.ids;
+        if note.is(Note::PROBE) {
+            if let Some(consumed) = ids.find(hash, note.id, note.content) {
+                self.refuse_duplicate(note, consumed, booth);
+            }
+            return;
+        }
+        let position = Position::new(booth.epoch.number, note.index);
+        match ids.find_or_consume(hash, note.id, position, note.content) {
+            Ok(consumed) => self.refuse_duplicate(note, consumed, booth),
+            Err(number) => {
                 let (index, unit, kind) = (note.index, note.unit(), note.kind);
                 self.consumed.push(NewId { number, index, unit, kind });
             }
-            None => {}
         }
     }
 

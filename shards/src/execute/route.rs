@@ -105,7 +105,7 @@ impl Router {
 
     /// No chunk of legs is sent before the accounts that came before its legs. Those that came after may be sent before
     /// it, too: the receiver tells them by their position.
-    #[inline]
+    #[inline(always)]
     fn push_leg(&mut self, leg: Leg, to: ShardId, desk: &mut Desk<'_>) {
         if !self.legs.has_room(to) {
             self.accounts.flush_to(desk.mail, to);

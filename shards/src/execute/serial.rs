@@ -4,7 +4,7 @@ use super::epoch::{OwnBlock, Plan};
 use super::message::Detail;
 use super::outcome::Outcomes;
 use crate::ledger::Ledger;
-use crate::ledger::ids::{Done, IdNumber, Status, content_hash};
+use crate::ledger::ids::{Consumed, Done, IdNumber, Status, content_hash};
 use crate::ledger::pendings::Pending;
 use crate::ledger::rules::{
     Balance, Half, Rank, Side, deadline, refuse_account, refuse_claim, refuse_transfer,
@@ -120,12 +120,14 @@ impl Serial {
             ledger.accounts.prefetch_index(resolved.debit);
             ledger.accounts.prefetch_index(resolved.credit);
         }
+        for resolved in &mut self.group[..group.len()] {
+            resolved.debit_slot = ledger.accounts.likely(resolved.debit);
+            resolved.credit_slot = ledger.accounts.likely(resolved.credit);
+        }
         for (t, resolved) in group.iter().zip(&mut self.group) {
-            resolved.debit_slot = ledger.accounts.find(resolved.debit, t.debit_account_id);
-            resolved.credit_slot = ledger.accounts.find(resolved.credit, t.credit_account_id);
-            for slot in [resolved.debit_slot, resolved.credit_slot].into_iter().flatten() {
-                ledger.accounts.prefetch(slot);
-            }
+            let Resolved { debit, debit_slot, credit, credit_slot, .. } = *resolved;
+            resolved.debit_slot = ledger.accounts.find_likely(debit_slot, debit, t.debit_account_id);
+            resolved.credit_slot = ledger.accounts.find_likely(credit_slot, credit, t.credit_account_id);
         }
     }
 
@@ -268,17 +270,15 @@ fn create_transfer(
         return Some((rank, Detail::NONE));
     }
     let content = content_hash(t);
-    if let Some(consumed) = ledger.ids.find(resolved.id, t.id, content) {
-        if consumed.status == Status::Refused {
-            return Some((Rank::ID_ALREADY_FAILED, Detail::NONE));
-        }
-        return Some((Rank::EXISTS, Detail::original(&consumed)));
-    }
     if let Some(rank) = fault {
-        return Some((rank, Detail::NONE));
+        let consumed = ledger.ids.find(resolved.id, t.id, content);
+        return Some(consumed.map_or((rank, Detail::NONE), |consumed| refuse_duplicate(&consumed)));
     }
     let position = Position::new(plan.number, index);
-    let number = ledger.ids.consume(resolved.id, t.id, position, content);
+    let number = match ledger.ids.find_or_consume(resolved.id, t.id, position, content) {
+        Ok(consumed) => return Some(refuse_duplicate(&consumed)),
+        Err(number) => number,
+    };
     if let Some(undo) = &mut undo {
         undo.push(Undo::Consumed { number });
     }
@@ -291,6 +291,14 @@ fn create_transfer(
     let code = done.err()?;
     ledger.ids.set_status(number, Status::Refused);
     Some((Rank::of(code), Detail::NONE))
+}
+
+#[cold]
+fn refuse_duplicate(consumed: &Consumed) -> Refusal {
+    match consumed.status {
+        Status::Refused => (Rank::ID_ALREADY_FAILED, Detail::NONE),
+        _ => (Rank::EXISTS, Detail::original(consumed)),
+    }
 }
 
 /// Applies both legs, or neither and says why.

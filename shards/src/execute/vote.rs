@@ -18,13 +18,18 @@ use super::message::{
 use super::outcome::Outcomes;
 use super::verdicts::{Told, Verdicts};
 use crate::ledger::Ledger;
-use crate::ledger::rules::{Balance, Rank, Side, Sums};
+use crate::ledger::rules::{Balance, Half, Rank, Side, Sums};
 use crate::place::ShardId;
 use auriga_wire::TransferCode;
 use auriga_wire::record::AccountFlags;
 use std::collections::BTreeMap;
 
-/// Legs are looked up in groups, so that the memory of one is fetched while others are worked on.
+/// A leg's line of the index is asked for twice so many legs before it is worked on, and its account's line once so many.
+const AHEAD: usize = 12;
+/// Legs of which something is known that are not worked on; a power of two.
+const RING: usize = 32;
+const _: () = assert!(RING > 2 * AHEAD && RING.is_power_of_two());
+/// Posts and voids are looked up in groups, so that the memory of one is fetched while others are worked on.
 const GROUP: usize = 32;
 
 /// A leg whose effect is in the balance already.
@@ -155,20 +160,21 @@ impl Voter {
 
     /// Takes legs, in position order.
     pub fn take_legs(&mut self, legs: &[Leg], booth: &mut Booth<'_>) {
-        for group in legs.chunks(GROUP) {
-            let mut hashes = [0; GROUP];
-            for (leg, hash) in group.iter().zip(&mut hashes) {
-                *hash = booth.ledger.placement.hash(leg.account);
-                booth.ledger.accounts.prefetch_index(*hash);
+        let (mut hashes, mut likely) = ([0; RING], [None; RING]);
+        for at in 0..legs.len() + 2 * AHEAD {
+            if let Some(leg) = legs.get(at) {
+                let hash = booth.ledger.placement.hash(leg.account);
+                booth.ledger.accounts.prefetch_index(hash);
+                hashes[at % RING] = hash;
             }
-            let mut slots = [None; GROUP];
-            for ((leg, hash), slot) in group.iter().zip(hashes).zip(&mut slots) {
-                *slot = booth.ledger.accounts.find(hash, leg.account);
-                if let Some(slot) = *slot {
-                    booth.ledger.accounts.prefetch(slot);
-                }
+            let before = at.wrapping_sub(AHEAD);
+            if before < legs.len() {
+                likely[before % RING] = booth.ledger.accounts.likely(hashes[before % RING]);
             }
-            for (leg, slot) in group.iter().zip(slots) {
+            let now = at.wrapping_sub(2 * AHEAD);
+            if let Some(leg) = legs.get(now) {
+                let (hash, likely) = (hashes[now % RING], likely[now % RING]);
+                let slot = booth.ledger.accounts.find_likely(likely, hash, leg.account);
                 let slot =
                     slot.filter(|slot| *slot < self.accounts_before || is_before(*slot, leg.id.index, booth));
                 self.take_leg(leg, slot, booth);
@@ -195,11 +201,9 @@ impl Voter {
         }
         const TRACKED: u16 = AccountFlags::LIMITS | AccountFlags::CLOSED;
         if flags & TRACKED == 0 && !self.special.track_all {
-            let mut balance = booth.ledger.accounts.balance(slot);
-            let half = leg.id.kind.half(leg.amount);
-            if balance.refuse(0, half).is_none() {
-                balance.add(half);
-                booth.ledger.accounts.set_balance(slot, &balance);
+            let is_posted =
+                !leg.id.kind.is(LegKind::PENDING) && booth.ledger.accounts.post(slot, side, leg.amount);
+            if is_posted || add(slot, leg.id.kind.half(leg.amount), booth) {
                 self.applied.push(Applied { amount: leg.amount, slot, leg: leg.id });
                 return;
             }
@@ -422,6 +426,17 @@ fn refuse_leg(leg: LegId, code: TransferCode, detail: Detail, booth: &mut Booth<
         Told::Some([ShardId(leg.peer), ShardId(leg.id_shard), booth.mail.shard()])
     };
     booth.refuse(&vote, told);
+}
+
+/// Adds half a transfer to an account without limits; `false` if a sum would overflow.
+fn add(slot: u32, half: Half, booth: &mut Booth<'_>) -> bool {
+    let mut balance = booth.ledger.accounts.balance(slot);
+    let fits = balance.refuse(0, half).is_none();
+    if fits {
+        balance.add(half);
+        booth.ledger.accounts.set_balance(slot, &balance);
+    }
+    fits
 }
 
 /// Whether an account of this epoch was created before the event with this index.

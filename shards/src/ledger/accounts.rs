@@ -74,16 +74,25 @@ impl Accounts {
         self.index.find(hash, |slot| self.hot[slot].id == id)
     }
 
+    /// The slot that [`Accounts::find`] will likely find, its hot line asked for.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<u32> {
+        let slot = self.index.likely(hash)?;
+        super::prefetch(&self.hot[slot]);
+        Some(slot)
+    }
+
+    /// The slot of an account, which [`Accounts::likely`] has looked for.
+    #[inline]
+    pub fn find_likely(&self, likely: Option<u32>, hash: u64, id: u128) -> Option<u32> {
+        let slot = likely?;
+        if self.hot[slot].id == id { Some(slot) } else { self.find(hash, id) }
+    }
+
     /// Asks for the line of the index that [`Accounts::find`] will read.
     #[inline]
     pub fn prefetch_index(&self, hash: u64) {
         self.index.prefetch(hash);
-    }
-
-    /// Asks for an account's hot line.
-    #[inline]
-    pub fn prefetch(&self, slot: u32) {
-        super::prefetch(&self.hot[slot]);
     }
 
     /// An account's hot state.
@@ -119,6 +128,24 @@ impl Accounts {
         if has_pending || hot.has_pending {
             hot.has_pending = has_pending;
             self.pending[slot] = pending;
+        }
+    }
+
+    /// Posts an amount to one side of an account without pending sums. `false`, and nothing changed, if it has some or if the sum
+    /// would overflow: then [`Accounts::balance`] knows more.
+    #[inline]
+    pub fn post(&mut self, slot: u32, side: Side, amount: u128) -> bool {
+        let hot = &mut self.hot[slot];
+        let sum = match side {
+            Side::Debit => &mut hot.debits,
+            Side::Credit => &mut hot.credits,
+        };
+        match sum.checked_add(amount) {
+            Some(posted) if !hot.has_pending => {
+                *sum = posted;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -235,9 +262,10 @@ impl Accounts {
         is_frozen
     }
 
-    /// Puts an account back that a checkpoint holds. Panics if it is there.
-    pub fn restore(&mut self, hash: u64, saved: &Account) {
-        let slot = self.create(hash, saved, saved.timestamp).expect("a checkpoint holds an account once");
+    /// Puts an account back that a checkpoint holds; fails if it is there.
+    pub fn restore(&mut self, hash: u64, saved: &Account) -> Result<(), String> {
+        let created = self.create(hash, saved, saved.timestamp);
+        let slot = created.map_err(|_| format!("account {}: found twice, expected once", saved.id))?;
         self.set_balance(
             slot,
             &Balance {
@@ -245,6 +273,7 @@ impl Accounts {
                 credits: Sums { pending: saved.credits_pending, posted: saved.credits_posted },
             },
         );
+        Ok(())
     }
 }
 

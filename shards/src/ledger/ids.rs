@@ -17,6 +17,8 @@ use std::collections::VecDeque;
 const GENERATION_MIN: usize = 4_096;
 /// ... and this share of all.
 const GENERATION_SHARE: usize = 32;
+/// More ids that a generation has room for: it isn't closed before its newest millisecond is over.
+const GENERATION_ROOM: usize = 4_096;
 
 /// The lowest bits of the hash of the compared fields are left for the status.
 const STATUS: u64 = 7;
@@ -105,6 +107,14 @@ struct Generation {
     newest_ms: u64,
 }
 
+impl Generation {
+    /// None yet, and room for so many.
+    fn for_ids(count: usize) -> Self {
+        let (index, entries) = (Index::for_entries(count), Pages::for_elements(count));
+        Self { index, entries, ..Self::default() }
+    }
+}
+
 /// The ids of one shard.
 #[derive(Debug)]
 pub struct Ids {
@@ -169,7 +179,7 @@ impl Default for Ids {
     fn default() -> Self {
         Self {
             order: vec![(0, 0)],
-            generations: vec![Generation::default()],
+            generations: vec![Generation::for_ids(GENERATION_MIN)],
             free: Vec::new(),
             len: 0,
             from_ms: 0,
@@ -214,13 +224,7 @@ impl Ids {
     /// What is known of an id.
     #[inline]
     pub fn find(&self, hash: u64, id: u128, content: u64) -> Option<Consumed> {
-        let entry = self.entry(self.number(hash, id)?);
-        Some(Consumed {
-            position: Position(entry.position),
-            status: Status::of(entry.content),
-            same: entry.content & !STATUS == content,
-            check: check_of(id, entry.content),
-        })
+        Some(consumed(self.entry(self.number(hash, id)?), content))
     }
 
     /// Where the transfer with this id lies, [`check_of`] its content, and what it did if that isn't what it says; if it was
@@ -243,16 +247,43 @@ impl Ids {
         check_of(entry.id, entry.content)
     }
 
-    /// Remembers a new id as that of a created transfer; returns its number.
+    /// What is known of an id; if that is nothing, it is remembered as that of a created transfer, and this is its number. The id
+    /// is not one that is forgotten.
     #[inline]
+    pub fn find_or_consume(
+        &mut self,
+        hash: u64,
+        id: u128,
+        position: Position,
+        content: u64,
+    ) -> Result<Consumed, IdNumber> {
+        let ms = id_ms(id);
+        debug_assert!(ms >= self.from_ms, "forgotten ids are refused before");
+        let generation = self.order[self.order_of(ms)].1;
+        let size = self.generation_size();
+        let open = &mut self.generations[generation as usize];
+        if open.entries.len() >= size && ms > open.newest_ms {
+            // It begins a generation, so it is new.
+            return Err(self.consume(hash, id, position, content));
+        }
+        let Generation { index, entries, newest_ms, .. } = open;
+        let new = entries.len() as u32;
+        if let Some(slot) = index.find_or_insert(hash, new, |slot| entries[slot].id == id) {
+            return Ok(consumed(&entries[slot], content));
+        }
+        let slot = entries.push(SavedId { id, position: position.0, content });
+        *newest_ms = ms.max(*newest_ms);
+        self.len += 1;
+        Err(IdNumber { generation, slot })
+    }
+
+    /// Remembers a new id as that of a created transfer; returns its number.
     pub fn consume(&mut self, hash: u64, id: u128, position: Position, content: u64) -> IdNumber {
         let ms = id_ms(id);
         let at = self.order_of(ms);
         let mut generation = self.order[at].1;
         let open = &self.generations[generation as usize];
-        let is_full =
-            open.entries.len() >= GENERATION_MIN.max(self.len.max(self.expected) / GENERATION_SHARE);
-        if is_full && ms > open.newest_ms {
+        if open.entries.len() >= self.generation_size() && ms > open.newest_ms {
             generation = self.begin_generation(at + 1, ms);
         }
         let open = &mut self.generations[generation as usize];
@@ -263,12 +294,19 @@ impl Ids {
         IdNumber { generation, slot }
     }
 
+    /// Ids of the open generation after which another one begins.
+    #[inline]
+    fn generation_size(&self) -> usize {
+        GENERATION_MIN.max(self.len.max(self.expected) / GENERATION_SHARE)
+    }
+
     #[cold]
     fn begin_generation(&mut self, at: usize, start_ms: u64) -> u32 {
         let generation = self.free.pop().unwrap_or_else(|| {
             self.generations.push(Generation::default());
             (self.generations.len() - 1) as u32
         });
+        self.generations[generation as usize] = Generation::for_ids(self.generation_size() + GENERATION_ROOM);
         self.order.insert(at, (start_ms, generation));
         generation
     }
@@ -351,10 +389,16 @@ impl Ids {
         self.consume(hash, saved.id, Position(saved.position), saved.content);
     }
 
-    /// Notes again what the transfer with this id did. Panics if the id is not remembered.
-    pub fn restore_done(&mut self, hash: u64, saved: &SavedDone) {
-        let number = self.number(hash, saved.id).expect("ids come before what they did");
+    /// Notes again what the transfer with this id did; fails if the id is not remembered, or numbers don't grow.
+    pub fn restore_done(&mut self, hash: u64, saved: &SavedDone) -> Result<(), String> {
+        let number = self.number(hash, saved.id);
+        let number = number
+            .ok_or_else(|| format!("transfer {}: found what it did, expected its id before", saved.id))?;
+        if !self.may_be_done(number) {
+            return Err(format!("transfer {}: found what it did behind that of a later one", saved.id));
+        }
         self.set_done(number, saved.done());
+        Ok(())
     }
 
     /// A horizon that frees the memory of at least a sixteenth of the ids, nanoseconds.
@@ -409,9 +453,13 @@ impl Ids {
 
     /// Notes what a post, void or balancing transfer did. Numbers have to grow.
     pub fn set_done(&mut self, number: IdNumber, done: Done) {
-        let all = &mut self.generations[number.generation as usize].done;
-        assert!(all.last().is_none_or(|(last, _)| *last < number.slot), "what was done is noted in order");
-        all.push((number.slot, done));
+        assert!(self.may_be_done(number), "what was done is noted in order");
+        self.generations[number.generation as usize].done.push((number.slot, done));
+    }
+
+    fn may_be_done(&self, number: IdNumber) -> bool {
+        let all = &self.generations[number.generation as usize].done;
+        all.last().is_none_or(|(last, _)| *last < number.slot)
     }
 
     /// Its chain failed: it did nothing. To be said of the newest of a generation first.
@@ -455,6 +503,16 @@ impl Ids {
     }
 }
 
+/// What an entry says to who asks with this content.
+fn consumed(entry: &SavedId, content: u64) -> Consumed {
+    Consumed {
+        position: Position(entry.position),
+        status: Status::of(entry.content),
+        same: entry.content & !STATUS == content,
+        check: check_of(entry.id, entry.content),
+    }
+}
+
 /// Drops a generation, unless a checkpoint has not taken it: that goes on with it. Returns the number of its ids.
 fn drop_generation(generations: &mut [Generation], place: u32, frozen: &mut Frozen) -> usize {
     let mut dropped = std::mem::take(&mut generations[place as usize]);
@@ -478,6 +536,14 @@ mod tests {
     /// Ids that come out of order, in bursts, far ahead and of the same time, forgotten as a horizon moves: the same ids
     /// are found as in a map, and memory goes with them.
     #[test]
+    fn every_bit_of_an_id_and_of_half_its_content_matters_to_the_check() {
+        let (id, content) = (0x0123_4567_89ab_cdef_1122_3344_5566_7788, 0x8877_6655_4433_2211);
+        let check = check_of(id, content);
+        assert!((0..128).all(|bit| check_of(id ^ 1 << bit, content) != check));
+        assert!((32..64).all(|bit| check_of(id, content ^ 1 << bit) != check));
+    }
+
+    #[test]
     fn what_is_remembered_is_found_whatever_the_order_of_the_ids() {
         for seed in 0..20 {
             let mut rng = fastrand::Rng::with_seed(seed);
@@ -494,7 +560,10 @@ mod tests {
                 let id = u128::from(ms.max(from)) * MS + rng.u128(..MS);
                 let hash = placement.hash(id);
                 assert_eq!(ids.number(hash, id), None);
-                let number = ids.consume(hash, id, Position(round), round << 3);
+                let number = ids.find_or_consume(hash, id, Position(round), round << 3);
+                let number = number.expect_err("it is new");
+                let again = ids.find_or_consume(hash, id, Position(u64::MAX), 0).expect("it is known");
+                assert_eq!((again.position, again.same), (Position(round), round == 0));
                 if rng.u8(..4) == 0 {
                     ids.set_done(number, Done { amount: u128::from(round), pending: None });
                 }

@@ -1,9 +1,11 @@
 //! From the hash of an id to its number in a dense array: open addressing over entries of 8 bytes.
 //!
 //! An entry is a 32-bit tag of the hash and the number. The table is cut into segments that grow one by one, so no
-//! single insertion has to move more than a segment. A tag says only 'likely': the caller compares the id itself.
+//! single insertion has to move more than a segment: a millisecond's work with ten million entries. A tag says only 'likely': the
+//! caller compares the id itself.
 
-const SEGMENTS: usize = 1_024;
+/// Few enough that what leads to their entries stays in the nearest cache.
+const SEGMENTS: usize = 64;
 const SEGMENT_START: usize = 16;
 const EMPTY: u64 = u64::MAX;
 
@@ -11,6 +13,8 @@ const EMPTY: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Index {
     segments: Vec<Segment>,
+    /// Entries that a segment begins with: a power of two.
+    start: usize,
 }
 
 #[derive(Debug)]
@@ -23,7 +27,15 @@ struct Segment {
 impl Index {
     /// An empty index.
     pub fn new() -> Self {
-        Self { segments: (0..SEGMENTS).map(|_| Segment { entries: Vec::new(), used: 0 }).collect() }
+        Self::for_entries(0)
+    }
+
+    /// An empty index that has room for so many entries, more or less, before a segment has to grow.
+    pub fn for_entries(count: usize) -> Self {
+        // Segments fill unevenly, and the more so the smaller they are.
+        let of_segment = (count / SEGMENTS + count.isqrt() / 2) * 3 / 2;
+        let segments = (0..SEGMENTS).map(|_| Segment { entries: Vec::new(), used: 0 }).collect();
+        Self { segments, start: of_segment.next_power_of_two().max(SEGMENT_START) }
     }
 
     /// The number whose entry has this hash's tag and for which `is_it` holds.
@@ -48,12 +60,43 @@ impl Index {
         }
     }
 
+    /// The number of the first entry with this hash's tag: likely the one that [`Index::find`] will look at.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<u32> {
+        self.find(hash, |_| true)
+    }
+
+    /// The number whose entry has this hash's tag and for which `is_it` holds; if there is none, an entry for `number` is added.
+    #[inline]
+    pub fn find_or_insert(
+        &mut self,
+        hash: u64,
+        number: u32,
+        mut is_it: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
+        let segment = &mut self.segments[segment_of(hash)];
+        segment.make_room(self.start);
+        let mask = segment.entries.len() - 1;
+        let tag = tag_of(hash);
+        let mut place = tag as usize;
+        loop {
+            let entry = &mut segment.entries[place & mask];
+            if *entry == EMPTY {
+                *entry = u64::from(tag) << 32 | u64::from(number);
+                segment.used += 1;
+                return None;
+            }
+            if (*entry >> 32) as u32 == tag && is_it(*entry as u32) {
+                return Some(*entry as u32);
+            }
+            place += 1;
+        }
+    }
+
     /// Adds an entry; the caller knows that the id is not there yet.
     pub fn insert(&mut self, hash: u64, number: u32) {
         let segment = &mut self.segments[segment_of(hash)];
-        if (segment.used + 1) * 3 > segment.entries.len() * 2 {
-            segment.grow();
-        }
+        segment.make_room(self.start);
         segment.place(u64::from(tag_of(hash)) << 32 | u64::from(number));
         segment.used += 1;
     }
@@ -112,8 +155,17 @@ impl Segment {
         self.entries[place & mask] = entry;
     }
 
-    fn grow(&mut self) {
-        let size = (2 * self.entries.len()).max(SEGMENT_START);
+    /// Grows if one entry more would fill it by more than two thirds.
+    #[inline]
+    fn make_room(&mut self, start: usize) {
+        if (self.used + 1) * 3 > self.entries.len() * 2 {
+            self.grow(start);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, start: usize) {
+        let size = (2 * self.entries.len()).max(start);
         let old = std::mem::replace(&mut self.entries, vec![EMPTY; size]);
         for entry in old.into_iter().filter(|e| *e != EMPTY) {
             self.place(entry);
@@ -121,7 +173,7 @@ impl Segment {
     }
 }
 
-/// Bits 22 to 31. The shard is chosen by the top bits of the hash, so those are alike for a whole index.
+/// Bits 22 to 27. The shard is chosen by the top bits of the hash, so those are alike for a whole index.
 fn segment_of(hash: u64) -> usize {
     (hash >> 22) as usize % SEGMENTS
 }
@@ -143,7 +195,12 @@ mod tests {
         for id in 0..200_000u32 {
             let hash = placement.hash(u128::from(id) * 3);
             assert_eq!(index.find(hash, |n| n == id), None);
-            index.insert(hash, id);
+            if id % 2 == 0 {
+                index.insert(hash, id);
+            } else {
+                assert_eq!(index.find_or_insert(hash, id, |n| n == id), None);
+            }
+            assert_eq!(index.find_or_insert(hash, u32::MAX, |n| n == id), Some(id));
         }
         for id in 0..200_000u32 {
             assert_eq!(index.find(placement.hash(u128::from(id) * 3), |n| n == id), Some(id));

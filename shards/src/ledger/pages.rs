@@ -12,6 +12,8 @@ pub const SHEET: usize = 1_024;
 pub struct Pages<T> {
     pages: Vec<Vec<T>>,
     len: usize,
+    /// There will be so many elements; if there are more, a page copies its own once.
+    expected: usize,
     /// The first element that is frozen and not taken, and how many follow.
     frozen: (u32, u32),
     /// By sheet: what was changed since.
@@ -34,7 +36,13 @@ impl<T: Copy> Pages<T> {
 
     /// An empty array.
     pub fn new() -> Self {
-        Self { pages: Vec::with_capacity(4_096), len: 0, frozen: (0, 0), changed: Vec::new(), kept: 0 }
+        Self::for_elements(usize::MAX)
+    }
+
+    /// An empty array that will have so many elements, more or less.
+    pub fn for_elements(expected: usize) -> Self {
+        let pages = Vec::with_capacity((expected / Self::PER_PAGE + 1).min(4_096));
+        Self { pages, len: 0, expected, frozen: (0, 0), changed: Vec::new(), kept: 0 }
     }
 
     /// Number of elements.
@@ -51,7 +59,8 @@ impl<T: Copy> Pages<T> {
     pub fn push(&mut self, item: T) -> u32 {
         let number = u32::try_from(self.len).expect("the limits keep a shard's tables below 2^32 entries");
         if self.len.is_multiple_of(Self::PER_PAGE) {
-            self.pages.push(Vec::with_capacity(Self::PER_PAGE));
+            let left = self.expected.saturating_sub(self.len).clamp(1, Self::PER_PAGE);
+            self.pages.push(Vec::with_capacity(left));
         }
         self.pages[self.len / Self::PER_PAGE].push(item);
         self.len += 1;

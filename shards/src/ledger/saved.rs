@@ -200,17 +200,18 @@ impl Ledger {
         taken.then_some(SavedKind::Pending)
     }
 
-    /// Puts a record back that a checkpoint holds, if it belongs to this shard: what it had taken, in its order.
-    pub fn restore(&mut self, shard: ShardId, kind: SavedKind, record: &[u8]) {
+    /// Puts a record back that a checkpoint holds, if it belongs to this shard: what it had taken, in its order. Says
+    /// what is wrong if that can't be.
+    pub fn restore(&mut self, shard: ShardId, kind: SavedKind, record: &[u8]) -> Result<(), String> {
         let id: u128 = bytemuck::pod_read_unaligned(&record[..16]);
         let hash = self.placement.hash(id);
         if self.placement.owner(hash) != shard {
-            return;
+            return Ok(());
         }
         match kind {
-            SavedKind::Account => self.accounts.restore(hash, &bytemuck::pod_read_unaligned(record)),
+            SavedKind::Account => self.accounts.restore(hash, &bytemuck::pod_read_unaligned(record))?,
             SavedKind::Id => self.ids.restore(hash, &bytemuck::pod_read_unaligned(record)),
-            SavedKind::Done => self.ids.restore_done(hash, &bytemuck::pod_read_unaligned(record)),
+            SavedKind::Done => self.ids.restore_done(hash, &bytemuck::pod_read_unaligned(record))?,
             SavedKind::Pending => {
                 let saved: SavedPending = bytemuck::pod_read_unaligned(record);
                 // A forgotten id has no number, and nobody asks for it.
@@ -218,5 +219,6 @@ impl Ledger {
                 self.pendings.insert(hash, saved.pending(number));
             }
         }
+        Ok(())
     }
 }

@@ -81,6 +81,12 @@ impl Block {
         Self { sectors, units: 1, frames: 0 }
     }
 
+    /// Makes it a block for reading one of `size` bytes from the log, in the memory that it has if that is enough.
+    pub fn make_room(&mut self, size: usize) {
+        self.sectors.resize(size.div_ceil(SECTOR_SIZE), Sector::zeroed());
+        self.clear();
+    }
+
     /// Removes all frames.
     pub fn clear(&mut self) {
         self.units = 1;

@@ -74,6 +74,16 @@ pub enum File {
     },
 }
 
+impl File {
+    /// The first one of its sequence.
+    pub fn first(self) -> Self {
+        match self {
+            Self::Cuts { .. } => Self::Cuts { segment: 0 },
+            Self::Stream { stream, .. } => Self::Stream { stream, segment: 0 },
+        }
+    }
+}
+
 impl fmt::Display for File {
     /// The file's name below the data directory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
