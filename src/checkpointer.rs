@@ -3,7 +3,6 @@
 
 use crate::directory::{self, Directory};
 use crate::doorbell::Doorbell;
-use crate::keeper::Usage;
 use crate::server::Shared;
 use auriga_shards::checkpoint::manifest::Part;
 use auriga_shards::checkpoint::sheet::SHEET_SIZE;
@@ -13,19 +12,19 @@ use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE, STREAM_SEGMENT_SIZE,
 use auriga_shards::log::cut::Cut;
 use auriga_shards::log::segment::cut_place;
 use auriga_shards::log::{File as LogFile, Sector};
+use auriga_signals::Usage;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Errands of one shard that may be under way: one of its part, and one of the plan.
 const ERRANDS: usize = 4;
-/// How long history may take to make durable what it has.
-const HISTORY_PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two words about a checkpoint that waits for history.
+const HISTORY_SAID_EVERY: Duration = Duration::from_secs(10);
 /// Sheets that are read back at once.
 const SHEETS_READ: usize = 8;
 /// Segments of streams that are kept to be used again.
@@ -127,7 +126,8 @@ impl Checkpointer {
                 let digest = verify(&path(File::Part { slot: *slot, part: *part }), check, expected, shared)?;
                 Ok(ErrandDone::Verified { digest })
             }
-            Errand::Seal { slot, manifest } => {
+            Errand::Seal { slot, epoch, manifest } => {
+                await_history(*epoch, shared)?;
                 seal(&path(File::Manifest { slot: *slot }), manifest)?;
                 Ok(ErrandDone::Sealed)
             }
@@ -158,7 +158,7 @@ impl Checkpointer {
             }
         }
         let first = through / CUT_SEGMENT_SLOTS * CUT_SEGMENT_SLOTS + 1;
-        shared.usage.log_from.store(first, Ordering::Relaxed);
+        shared.usage.begin_log(first);
         Ok(())
     }
 
@@ -196,12 +196,19 @@ fn lock_files(directory: &Directory) -> Result<fs::File, String> {
 
 /// Waits until history durably has an epoch, if one is kept: what it lacks can only be told again by a replay.
 fn await_history(epoch: u64, shared: &Shared) -> Result<(), String> {
-    let start = Instant::now();
-    let durable = || shared.history.durable.load(Ordering::Acquire);
+    let mut said = Instant::now();
+    let durable = || shared.history.durable();
     while shared.options.history && durable() < epoch {
         shared.make_history_durable();
-        if start.elapsed() > HISTORY_PATIENCE || shared.is_stopping() {
+        if shared.is_stopping() {
             return Err(format!("history has durably got to epoch {}, epoch {epoch} is needed", durable()));
+        }
+        if said.elapsed() > HISTORY_SAID_EVERY {
+            tracing::warn!(
+                "a checkpoint waits for history, which has durably got to epoch {}, until epoch {epoch}",
+                durable()
+            );
+            said = Instant::now();
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -217,7 +224,8 @@ fn clear(manifest: &Path) -> Result<(), String> {
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return Err(directory::cannot("remove", manifest, &e).message),
     }
-    for folder in [slot, slot.parent().unwrap_or(Path::new("/"))] {
+    // The slot may be new, and so may be the folder of both: names of folders are made durable, too.
+    for folder in slot.ancestors().take(3) {
         directory::sync_directory(folder).map_err(|e| e.message)?;
     }
     Ok(())
@@ -288,7 +296,7 @@ fn remove(file: LogFile, directory: &Directory, usage: &Usage) -> Result<(), Str
     } else {
         fs::remove_file(&path).map_err(failed)?;
     }
-    usage.bytes.fetch_sub(file.size(), Ordering::Relaxed);
+    usage.bytes.take_away(file.size());
     Ok(())
 }
 

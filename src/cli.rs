@@ -15,13 +15,13 @@ use std::sync::Arc;
 /// Exit codes: 0 ok, 1 failed or not verified, 2 usage, 3 damaged data, 4 environment.
 #[derive(Parser, Debug)]
 #[command(version, about, long_about, max_term_width = 110)]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Subcommand, Debug)]
-enum Command {
+pub(crate) enum Command {
     /// Make a data directory that holds an empty ledger
     Format(FormatArguments),
     /// Serve a data directory, until SIGTERM or SIGINT
@@ -44,7 +44,7 @@ enum Command {
 }
 
 #[derive(Args, Debug)]
-struct FormatArguments {
+pub(crate) struct FormatArguments {
     /// The directory: new or empty
     #[arg(long, value_name = "DIR")]
     data: PathBuf,

@@ -27,6 +27,8 @@ const KEEP_FILE: &str = "keep";
 pub const BACKUP_FILE: &str = "backup.toml";
 const LOG_FOLDERS: [&str; 2] = ["cuts", "streams"];
 const SPARE_FOLDER: &str = "spare";
+/// Of a stream's newest files, any of so many may be the one that was written last: the others are made ahead of use.
+const FILES_WRITTEN: u32 = 4;
 
 /// What `auriga.toml` says.
 #[derive(Serialize, Deserialize)]
@@ -132,6 +134,8 @@ impl Directory {
     pub fn with_archive(self, archive: Option<PathBuf>) -> Outcome<Self> {
         for folder in archive.iter().flat_map(|archive| LOG_FOLDERS.map(|folder| archive.join(folder))) {
             fs::create_dir_all(&folder).map_err(|e| cannot("create", &folder, &e))?;
+            // It may be new, and so may be the one that it is in.
+            folder.ancestors().skip(1).take(2).try_for_each(sync_directory)?;
         }
         Ok(Self { archive, ..self })
     }
@@ -173,7 +177,7 @@ impl Directory {
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(Some(file)),
-            Err(fs::TryLockError::WouldBlock) => Err(is_in_use(&self.path, file)),
+            Err(fs::TryLockError::WouldBlock) => Err(is_in_use(&path, file)),
             Err(fs::TryLockError::Error(e)) => Err(cannot("lock", &path, &e)),
         }
     }
@@ -300,6 +304,29 @@ impl Directory {
         paths.filter(|path| path.extension().is_some_and(|extension| extension == "making")).collect()
     }
 
+    /// Makes durable what the newest of these files of the cut log and of each stream hold.
+    ///
+    /// 1. A process is killed while it flushes an epoch. Cut and blocks have reached the drive's cache, where every read sees
+    ///    them; nobody was answered.
+    /// 2. The next start would replay the epoch, and write its opening cut, which says that all before it was durable.
+    /// 3. The power goes before that cut's flush is done: the cut may be on the medium, and a block not. The log would look
+    ///    damaged.
+    pub fn make_durable(&self, files: &[LogFile]) -> Outcome<()> {
+        let number = |file: &LogFile| match *file {
+            LogFile::Cuts { segment } => (None, segment),
+            LogFile::Stream { stream, segment } => (Some(stream), segment),
+        };
+        for of_one in files.chunk_by(|a, b| number(a).0 == number(b).0) {
+            let newest = of_one.last().map_or(0, |file| number(file).1);
+            for file in of_one.iter().filter(|file| number(file).1 + FILES_WRITTEN > newest) {
+                let path = self.file(*file);
+                let synced = File::open(&path).and_then(|opened| opened.sync_data());
+                synced.map_err(|e| cannot("make durable what is in", &path, &e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that the cut log has its beginning, unless it was removed behind a checkpoint.
     pub fn check_beginning(&self, files: &[LogFile]) -> Outcome<()> {
         let first = LogFile::Cuts { segment: 0 };
@@ -359,6 +386,21 @@ impl Directory {
             if is_written(middle)? { end = middle } else { bound = middle }
         }
         Ok(end)
+    }
+
+    /// The first segment of a file's sequence that is there, if the file isn't and lies before that.
+    pub fn begins_with(&self, file: LogFile) -> Option<LogFile> {
+        if self.file(file).exists() {
+            return None;
+        }
+        let files = log_files_in(&self.path).ok()?;
+        files.into_iter().find(|other| other.first() == file.first() && *other > file)
+    }
+
+    /// Whether the log, with its archive, has its beginning.
+    pub fn is_whole(&self) -> Outcome<bool> {
+        let files = log_files_in(&self.path)?;
+        Ok(files.into_iter().all(|file| self.file(file.first()).exists()))
     }
 
     /// Checks that no segment of the cut log is missing between others.
@@ -423,13 +465,16 @@ fn log_files_in(path: &Path) -> Outcome<Vec<LogFile>> {
     Ok(files)
 }
 
-fn parse_name(folder: &Path, name: &str) -> Option<LogFile> {
+/// The file of the log that has exactly this name.
+pub fn parse_name(folder: &Path, name: &str) -> Option<LogFile> {
     let stem = name.strip_suffix(".log")?;
-    if folder.ends_with("cuts") {
-        return Some(LogFile::Cuts { segment: stem.parse().ok()? });
-    }
-    let (stream, segment) = stem.split_once('-')?;
-    Some(LogFile::Stream { stream: stream.parse().ok()?, segment: segment.parse().ok()? })
+    let file = if folder.ends_with("cuts") {
+        LogFile::Cuts { segment: stem.parse().ok()? }
+    } else {
+        let (stream, segment) = stem.split_once('-')?;
+        LogFile::Stream { stream: stream.parse().ok()?, segment: segment.parse().ok()? }
+    };
+    folder.join(name).ends_with(file.to_string()).then_some(file)
 }
 
 fn read_identity(path: &Path) -> Outcome<Identity> {
@@ -443,7 +488,13 @@ fn read_identity(path: &Path) -> Outcome<Identity> {
         )),
         _ => cannot("read", &file, &e),
     })?;
-    let found: IdentityFile = toml::from_str(&text)
+    parse_identity(&file, &text)
+}
+
+/// What an identity file says.
+pub fn parse_identity(file: &Path, text: &str) -> Outcome<Identity> {
+    let shown = file.display();
+    let found: IdentityFile = toml::from_str(text)
         .map_err(|e| Failure::damaged(format!("{shown}: {}: restore it from a copy", e.message())))?;
     if found.format != FORMAT {
         return Err(Failure::environment(format!(
@@ -463,7 +514,7 @@ fn lock(path: &Path) -> Outcome<File> {
     let mut file = opened.map_err(|e| cannot("open", &file_path, &e))?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => return Err(is_in_use(path, file)),
+        Err(fs::TryLockError::WouldBlock) => return Err(is_in_use(&file_path, file)),
         Err(fs::TryLockError::Error(e)) => return Err(cannot("lock", &file_path, &e)),
     }
     let written =
@@ -472,13 +523,15 @@ fn lock(path: &Path) -> Outcome<File> {
     Ok(file)
 }
 
+/// Of a lock file that somebody holds.
 fn is_in_use(path: &Path, mut lock: File) -> Failure {
     let mut owner = String::new();
     let _ = lock.read_to_string(&mut owner);
     Failure::environment(format!(
-        "{} is in use by another auriga (process {}): stop that one, or name another directory",
-        path.display(),
-        owner.trim()
+        "{} is in use by another auriga (process {} holds {}): stop that one, or name another directory",
+        path.parent().unwrap_or(path).display(),
+        owner.trim(),
+        path.display()
     ))
 }
 
@@ -555,6 +608,10 @@ pub fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
         Some(libc::ENOSPC) => ": the disk is full; free space",
         Some(libc::EROFS) => ": the file system is mounted read-only",
         Some(libc::EMFILE | libc::ENFILE) => ": raise the limit on open files (ulimit -n)",
+        Some(libc::EIO) => ": the disk failed. Check it, and restore from a copy what it has lost",
+        Some(libc::ENOENT | libc::EISDIR | libc::ENOTDIR) => {
+            ": it is not as `auriga format` and the server make it. Put it right, or restore it from a copy of this directory"
+        }
         _ => "",
     };
     Failure::environment(format!("can't {what} {}: {error}{fix}", path.display()))

@@ -1,15 +1,15 @@
 //! How a thread wakes an executor that is parked: an eventfd, rung only if somebody sleeps behind it.
 
+use auriga_signals::Parking;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// The doorbell of one executor.
 #[derive(Debug)]
 pub struct Doorbell {
     event: File,
-    parked: AtomicBool,
+    parking: Parking,
 }
 
 impl Doorbell {
@@ -22,18 +22,12 @@ impl Doorbell {
         }
         // SAFETY: the descriptor was just made and nobody else owns it.
         let event = unsafe { File::from_raw_fd(fd) };
-        Ok(Self { event, parked: AtomicBool::new(false) })
+        Ok(Self { event, parking: Parking::default() })
     }
 
-    /// Wakes the executor if it is parked. To be called after the work was made visible.
-    ///
-    /// 1. The ringer makes work visible, fences, then looks whether the executor is parked.
-    /// 2. The executor says that it is parked, fences, then looks for work.
-    ///
-    /// So one of the two sees the other.
+    /// Wakes the executor if it is parked. To be called after the work was made visible; see [`Parking`].
     pub fn ring(&self) {
-        fence(Ordering::SeqCst);
-        if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::AcqRel) {
+        if self.parking.must_be_woken() {
             self.ring_anyway();
         }
     }
@@ -46,8 +40,7 @@ impl Doorbell {
 
     /// Says that the executor is about to sleep; it must look for work once more after this.
     pub fn park(&self) {
-        self.parked.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.parking.park();
     }
 
     /// For a thread of the house: sleeps until it is rung, or for so many milliseconds (-1: without end).
@@ -59,7 +52,7 @@ impl Doorbell {
 
     /// Says that it is awake, and makes the descriptor silent.
     pub fn unpark(&self) {
-        self.parked.store(false, Ordering::Relaxed);
+        self.parking.unpark();
         let _ = (&self.event).read(&mut [0; 8]);
     }
 }

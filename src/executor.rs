@@ -4,7 +4,10 @@
 //! 1. completions of the log: they end what others wait for;
 //! 2. control messages of every other shard, then route messages as far as the shard wants them;
 //! 3. what the keeper and the gate say: rare;
-//! 4. the shard's own deadline.
+//! 4. the shard's own deadline;
+//! 5. the next epoch: its routing takes milliseconds, so it comes behind what others wait for.
+//!
+//! What a message makes for other shards is handed over before the next message is looked at.
 //!
 //! Connections are tasks of their own on the same executor; they hand a request over as soon as it is whole. When there
 //! is nothing to do the core spins for a short, configured time (yielding, so that its I/O goes on), then parks.
@@ -36,7 +39,6 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Messages taken from one ring before the next one has its turn.
 const MESSAGES_A_TURN: usize = 64;
@@ -80,6 +82,23 @@ pub struct Ends {
     pub checkpointer: checkpointer::Ends,
     /// Of shard 0: what the start has found in the directory.
     pub found: Option<Found>,
+}
+
+impl Ends {
+    /// Hands messages to other shards, and wakes them. After every step: what one shard does in a turn another one may wait for.
+    fn hand_over(&mut self, outputs: &mut Outputs) {
+        if outputs.outgoing.is_empty() {
+            return;
+        }
+        let mut told = [false; auriga_shards::limits::STREAMS];
+        for outgoing in outputs.outgoing.drain(..) {
+            told[outgoing.to.index()] = true;
+            self.mesh.push(outgoing.to, outgoing.message);
+        }
+        for (doorbell, _) in self.doorbells.iter().zip(told).filter(|(_, told)| *told) {
+            doorbell.ring();
+        }
+    }
 }
 
 struct State {
@@ -138,6 +157,7 @@ impl Core {
 
     /// Runs until the server stops.
     pub async fn run(self: Rc<Self>) {
+        self.shared.pulses[self.number.index()].begin().await;
         let ready = Ready::new(Bell(self.doorbell.clone())).expect("an eventfd can be polled");
         let core = self.clone();
         runtime::spawn(async move { core.beat().await });
@@ -188,6 +208,7 @@ impl Core {
                     break;
                 };
                 shard.step(clock, Input::Message(from, message), outputs);
+                ends.hand_over(outputs);
                 worked = true;
             }
         }
@@ -200,6 +221,7 @@ impl Core {
                     break;
                 };
                 shard.step(clock, Input::Message(from, message), outputs);
+                ends.hand_over(outputs);
                 worked = true;
             }
         }
@@ -294,8 +316,16 @@ impl Core {
         self.perform(&mut state);
     }
 
-    /// Does what the shard wants done.
+    /// Does what the shard wants done, until it wants nothing.
     fn perform(&self, state: &mut State) {
+        self.carry_out(state);
+        while state.shard.can_begin() {
+            state.shard.step(clock::now(), Input::Begin, &mut state.outputs);
+            self.carry_out(state);
+        }
+    }
+
+    fn carry_out(&self, state: &mut State) {
         let State { shard, storage, ends, outputs } = state;
         for output in outputs.list.drain(..) {
             match output {
@@ -323,7 +353,9 @@ impl Core {
                 Output::Replayed { epoch } => self.shared.replayed(epoch),
                 Output::Recovered { end, dropped } => self.shared.recovered(&end, dropped.as_ref()),
                 Output::Serving { incarnation } => self.shared.serving(self.number, incarnation),
-                Output::Damaged(hole) => self.shared.fail(crate::failure::Failure::log(&hole)),
+                Output::Damaged(hole) => {
+                    self.shared.fail(crate::failure::Failure::log(&hole, &self.shared.directory));
+                }
                 Output::ClockIsAway { ahead_ns } => self.shared.clock_is_away(ahead_ns),
                 Output::DamageFound(what) => tracing::error!("damage in the log: {what}"),
                 output => {
@@ -333,17 +365,7 @@ impl Core {
             }
         }
         outputs.replies.clear();
-        for outgoing in &outputs.outgoing {
-            debug_assert_ne!(outgoing.to, self.number);
-        }
-        let mut told = [false; auriga_shards::limits::STREAMS];
-        for outgoing in outputs.outgoing.drain(..) {
-            told[outgoing.to.index()] = true;
-            ends.mesh.push(outgoing.to, outgoing.message);
-        }
-        for (doorbell, _) in ends.doorbells.iter().zip(told).filter(|(_, told)| *told) {
-            doorbell.ring();
-        }
+        ends.hand_over(outputs);
         storage.submit();
     }
 
@@ -430,13 +452,12 @@ impl Core {
         }
         let idle = self.connections.borrow().is_empty() && self.state.borrow().shard.is_idle();
         if idle && !self.drained.replace(true) {
-            self.shared.drained.fetch_add(1, Ordering::AcqRel);
+            self.shared.lifecycle.drain();
         }
     }
 
     fn has_ended(&self) -> bool {
-        self.shared.has_failed()
-            || self.shared.drained.load(Ordering::Acquire) == self.shared.options.shards()
+        self.shared.lifecycle.is_over()
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a command ends when it can't do what it was asked: a message that names cause and fix, and an exit code.
 
+use crate::directory::Directory;
 use auriga_shards::log::recover::Hole;
 use std::fmt;
 
@@ -42,9 +43,32 @@ impl Failure {
     }
 
     /// The log can't be replayed.
-    pub fn log(hole: &Hole) -> Self {
+    pub fn log(hole: &Hole, directory: &Directory) -> Self {
         let kind = if hole.other_version { Kind::Environment } else { Kind::Damaged };
-        Self { kind, message: hole.to_string() }
+        let hint = match directory.begins_with(hole.file) {
+            Some(first) => format!(
+                ". The log has {first} and not what comes before: if that was let go behind a checkpoint, what is missing is the \
+                 checkpoint, or a history that goes on from it (--history off starts without one), or --archive"
+            ),
+            None => String::new(),
+        };
+        Self { kind, message: format!("{hole}{hint}") }
+    }
+
+    /// The log has no beginning any more, and no checkpoint that it continues can be loaded. With how far history has got, if one
+    /// is kept.
+    pub fn no_checkpoint(log: &str, directory: &Directory, history: Option<u64>) -> Self {
+        let history = history.map_or(String::new(), |newest| {
+            format!(
+                " History has got to epoch {newest}, and is built from there: if that is what is missing, start with \
+                 --history off, or with the --archive that the log was moved to."
+            )
+        });
+        Self::damaged(format!(
+            "{log}, and no checkpoint in {} can be loaded from which it goes on.{history} Restore the directory from a backup, and \
+             keep this one",
+            directory.path.join("checkpoints").display()
+        ))
     }
 
     /// With something more to do.

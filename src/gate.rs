@@ -4,6 +4,7 @@ use crate::connection::Closed;
 use crate::doorbell::Doorbell;
 use crate::server::Shared;
 use auriga_shards::place::ShardId;
+use auriga_signals::Count;
 use auriga_wire::FaultCode;
 use auriga_wire::frame::{HEADER_SIZE, Header, MAGIC, VERSION, seal};
 use rtrb::{Producer, PushError};
@@ -11,7 +12,6 @@ use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Rest when descriptors or memory are short, or a core doesn't keep up with new connections.
@@ -54,14 +54,14 @@ fn wait(listener: &TcpListener, bell: &Doorbell) {
 }
 
 fn admit(socket: TcpStream, doors: &mut [Door], shared: &Shared) {
-    let open: Vec<u32> = shared.open.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+    let open: Vec<u64> = shared.open.iter().map(Count::get).collect();
     let max = shared.options.connections_max;
-    if open.iter().sum::<u32>() >= max {
+    if open.iter().sum::<u64>() >= u64::from(max) {
         shared.count_closed(Closed::Fault(FaultCode::TooManyConnections));
         return turn_away(socket, max);
     }
     let fewest = (0..doors.len()).min_by_key(|core| open[*core]).expect("a server has a core");
-    shared.open[fewest].fetch_add(1, Ordering::Relaxed);
+    shared.open[fewest].add(1);
     let door = &mut doors[fewest];
     let mut undealt = door.connections.push(socket).err();
     door.doorbell.ring();

@@ -8,13 +8,13 @@ use crate::doorbell::Doorbell;
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
 use auriga_shards::log::{File as LogFile, Sector};
 use auriga_shards::place::ShardId;
+use auriga_signals::Usage;
 use rtrb::{Consumer, Producer};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long the keeper rests before it looks again whether a full disk has room.
@@ -55,17 +55,6 @@ pub struct Client {
     pub news: Producer<News>,
     /// To wake the shard.
     pub doorbell: Arc<Doorbell>,
-}
-
-/// The log's use of the disk, for the status.
-#[derive(Debug, Default)]
-pub struct Usage {
-    /// Bytes of all segments, and of those that are kept to be used again.
-    pub bytes: AtomicU64,
-    /// The first epoch that the log still has.
-    pub log_from: AtomicU64,
-    /// Bytes that the next checkpoint has at most.
-    pub checkpoint: AtomicU64,
 }
 
 /// How a segment came to be there.
@@ -194,14 +183,13 @@ impl Keeper {
             let used_again = self.use_again(file, &spare, &path);
             return used_again.map(|()| Provided::Made).map_err(|e| e.to_string());
         }
-        let used = self.usage.bytes.load(Ordering::Relaxed);
+        let used = self.usage.bytes.get();
         if used + file.size() > self.log_max {
             return Err(format!("the log has {used} bytes, its bound is {} (--log-max)", self.log_max));
         }
         let free = directory::free_bytes(&self.directory.path).map_err(|e| e.to_string())?;
         // A log that leaves no room for a checkpoint could never get shorter.
-        let checkpoint = self.usage.checkpoint.load(Ordering::Relaxed);
-        let checkpoint = checkpoint.saturating_sub(self.directory.slot_bytes());
+        let checkpoint = self.usage.checkpoint().saturating_sub(self.directory.slot_bytes());
         let needed = file.size() + DISK_RESERVE + checkpoint;
         if free < needed {
             return Err(format!(
@@ -215,13 +203,22 @@ impl Keeper {
             return Err(e.to_string());
         }
         directory::sync_directory(path.parent().unwrap_or(Path::new("/"))).map_err(|e| e.message)?;
-        self.usage.bytes.fetch_add(file.size(), Ordering::Relaxed);
+        self.usage.bytes.add(file.size());
         Ok(Provided::Made)
     }
 
     /// Makes a segment of a stream from one that is not needed any more. What lies in it means nothing: blocks are found through
     /// their cut only, and name their place.
+    ///
+    /// 1. A segment was renamed to a spare, and that is not durable yet.
+    /// 2. It gets another header, which is durable.
+    /// 3. The power goes, and the old name is back: with a header that is not its own.
+    ///
+    /// So the names are made durable first.
     fn use_again(&self, file: LogFile, spare: &Path, path: &Path) -> std::io::Result<()> {
+        for folder in [spare, path].map(|path| path.parent().unwrap_or(Path::new("/"))) {
+            directory::sync_directory(folder).map_err(|e| std::io::Error::other(e.message))?;
+        }
         let opened = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(spare)?;
         let mut first = Box::new(Sector([0; SECTOR_SIZE]));
         first.0.copy_from_slice(&file.header(&self.directory.identity));

@@ -9,8 +9,11 @@ mod directory;
 mod doorbell;
 mod executor;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod gate;
 mod keeper;
+mod memory;
 mod metrics;
 mod offline;
 mod options;
@@ -21,6 +24,9 @@ mod socket;
 mod status;
 mod storage;
 mod topology;
+
+#[global_allocator]
+static MEMORY: memory::Memory = memory::Memory;
 
 fn main() {
     std::process::exit(cli::main());

@@ -15,8 +15,13 @@ use std::time::Duration;
 /// Bytes for requests, and as many for replies, unless there are very many shards.
 const BUFFERS_MAX: u64 = 64 << 20;
 const SECOND_NS: u64 = 1_000_000_000;
+/// Bytes for requests or replies at most: a buffer for each request of a mebibyte has a place that is made at the start.
+const BUFFERS_LIMIT: u64 = 1 << 40;
+const YEAR_SECONDS: u64 = 366 * 86_400;
 /// From what a retry needs to a year.
-const WINDOW_SECONDS: RangeInclusive<u64> = 60..=366 * 86_400;
+const WINDOW_SECONDS: RangeInclusive<u64> = 60..=YEAR_SECONDS;
+/// Longer, a core would hardly ever look at its I/O when it is idle.
+const SPIN_MAX_US: u64 = 1_000_000;
 
 /// `auriga start`
 #[derive(Args, Debug)]
@@ -134,6 +139,11 @@ impl Options {
     /// Checks what was asked against the machine.
     pub fn new(asked: StartArguments) -> Outcome<Self> {
         let topology = choose_topology(&asked)?;
+        Self::on(topology, asked)
+    }
+
+    /// Checks what was asked, of shards on these CPUs.
+    pub fn on(topology: Topology, asked: StartArguments) -> Outcome<Self> {
         let shards = topology.shards.len() as u64;
         let requests_max = buffers_max("--requests-max", asked.requests_max, shards)?;
         let replies_max = buffers_max("--replies-max", asked.replies_max, shards)?;
@@ -144,19 +154,15 @@ impl Options {
                 asked.log_max
             )));
         }
-        for (flag, value) in
-            [("--connections-max", u64::from(asked.connections_max)), ("--ids-max", asked.ids_max)]
-        {
-            if value == 0 {
-                return Err(Failure::usage(format!("{flag} 0: expected 1 or more")));
-            }
-        }
-        if !WINDOW_SECONDS.contains(&asked.window) {
-            let (least, most) = (WINDOW_SECONDS.start(), WINDOW_SECONDS.end());
-            return Err(Failure::usage(format!(
-                "--window {}: expected {least} to {most} seconds",
-                asked.window
-            )));
+        let bounds = [
+            ("--connections-max", asked.connections_max.into(), 1..=u32::MAX.into(), ""),
+            ("--ids-max", asked.ids_max, 1..=u64::MAX, ""),
+            ("--window", asked.window, WINDOW_SECONDS, " seconds"),
+            ("--histogram-interval", asked.histogram_interval, 0..=YEAR_SECONDS, " seconds"),
+            ("--spin", asked.spin, 0..=SPIN_MAX_US, " microseconds"),
+        ];
+        for (flag, value, bounds, unit) in bounds {
+            check_bounds(flag, value, &bounds, unit)?;
         }
         Ok(Self {
             data: asked.data,
@@ -223,7 +229,17 @@ fn buffers_max(flag: &str, asked: Option<u64>, shards: u64) -> Outcome<u64> {
             "{flag} {max}: expected {least} or more, one largest frame for each of {shards} shards"
         )));
     }
+    check_bounds(flag, max, &(least..=BUFFERS_LIMIT), " bytes")?;
     Ok(max)
+}
+
+fn check_bounds(flag: &str, value: u64, bounds: &RangeInclusive<u64>, unit: &str) -> Outcome<()> {
+    if bounds.contains(&value) {
+        return Ok(());
+    }
+    let (least, most) = (bounds.start(), bounds.end());
+    let expected = if *most == u64::MAX { format!("{least} or more") } else { format!("{least} to {most}") };
+    Err(Failure::usage(format!("{flag} {value}: expected {expected}{unit}")))
 }
 
 /// Bytes of the files without which a server can't take a request: two of cuts and one of blocks for each shard.

@@ -13,7 +13,7 @@ use crate::failure::{Failure, Outcome};
 use crate::server::Shared;
 use auriga_history::{Builder, Error, Options};
 use auriga_shards::limits::{FACTS_MAX, SECTOR_SIZE};
-use auriga_shards::log::cut::Cut;
+use auriga_shards::log::recover::check_cut;
 use auriga_shards::log::segment::cut_place;
 use auriga_shards::past::{Answer, Facts, Question};
 use auriga_shards::place::ShardId;
@@ -22,7 +22,6 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Questions of one shard that may be under way, with room: it has a bound of its own.
 const QUESTION_SLOTS: usize = 256;
@@ -101,36 +100,6 @@ struct Asker {
     doorbell: Arc<Doorbell>,
 }
 
-/// What is known of history outside of its threads.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Every epoch through this one can be asked about.
-    pub epoch: AtomicU64,
-    /// The time of its last event, nanoseconds.
-    pub time: AtomicU64,
-    /// Every epoch up to this one is durable in the store.
-    pub durable: AtomicU64,
-    /// Somebody waits for more to be durable.
-    to_be_durable: AtomicBool,
-    /// Somebody waits for an epoch.
-    wanted: AtomicBool,
-}
-
-impl Progress {
-    /// Asks for what is known to be made durable.
-    pub fn ask_durable(&self) {
-        self.to_be_durable.store(true, Ordering::Relaxed);
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed)
-    }
-
-    fn want(&self, wanted: bool) {
-        self.wanted.store(wanted, Ordering::Relaxed);
-    }
-}
-
 /// Everything that history's threads need.
 pub struct History {
     builder: Builder,
@@ -193,34 +162,55 @@ pub fn open_store(directory: &Arc<Directory>) -> Outcome<Builder> {
     }
 }
 
-/// Opens the store. One that can't be opened, or that is not this log's, is made anew: all of it can be built from the log.
+/// Opens the store. One that can't be opened is made anew, if all of it can be built from the log.
 fn open(options: &Options, directory: &Directory) -> Outcome<Builder> {
     let why = match Builder::open(options) {
-        Ok(builder) if is_of_log(builder.progress(), directory) => return Ok(builder),
         Ok(builder) => {
-            let epoch = builder.progress().epoch;
-            format!("{}: its newest epoch {epoch} is not one of this log", options.directory.display())
+            check_log(options, builder.progress(), directory)?;
+            return Ok(builder);
         }
         // Another cluster's is somebody's mistake. What is damaged, half made or of another version can be made again.
         Err(error @ Error::OtherCluster { .. }) => return Err(failure(&error)),
         Err(error) => error.to_string(),
     };
+    if !directory.is_whole()? {
+        return Err(Failure::damaged(format!(
+            "{why}. It can't be built anew, because the log doesn't have its beginning any more: restore {} from a copy, or start \
+             with the --archive that the log was moved to, or with --history off",
+            options.directory.display()
+        )));
+    }
     tracing::warn!("{why}. History is built anew from the log");
     std::fs::remove_dir_all(&options.directory)
         .map_err(|e| crate::directory::cannot("remove", &options.directory, &e))?;
     Builder::open(options).map_err(|error| failure(&error))
 }
 
-/// Whether the newest epoch is in the log as it was when history took it. Then so are all before it: each cut names the one before.
-fn is_of_log(progress: auriga_history::Progress, directory: &Directory) -> bool {
-    if progress.epoch == 0 {
-        return true;
+/// Checks that the newest epoch is in the log as it was when history took it. Then so are all before it: each cut names the one
+/// before. History takes an epoch when a later one is durable, so one that it has and the log hasn't is no end that was being written.
+fn check_log(options: &Options, newest: auriga_history::Progress, directory: &Directory) -> Outcome<()> {
+    let (file, offset) = cut_place(newest.epoch.max(1));
+    let path = directory.file(file);
+    if newest.epoch == 0 || directory.begins_with(file).is_some() {
+        // Of a log that begins later, it is said when it is replayed what follows from that.
+        return Ok(());
     }
-    let (file, offset) = cut_place(progress.epoch);
+    // Where there is no file, there is an empty slot.
     let mut sector = vec![0; SECTOR_SIZE];
-    let read = File::open(directory.file(file)).and_then(|file| file.read_exact_at(&mut sector, offset));
-    let cut = read.is_ok().then(|| Cut::decode(&directory.identity, &sector)).and_then(Result::ok);
-    cut.is_some_and(|(cut, checksum)| (cut.epoch, checksum) == (progress.epoch, progress.checksum))
+    if path.exists() {
+        let read = File::open(&path).and_then(|file| file.read_exact_at(&mut sector, offset));
+        read.map_err(|e| crate::directory::cannot("read", &path, &e))?;
+    }
+    check_cut(&directory.identity, &sector, newest.checksum).map_err(|damage| {
+        let (history, epoch) = (options.directory.display(), newest.epoch);
+        Failure::damaged(format!(
+            "epoch {epoch}, {} at byte {offset}: {damage}. The history in {history} has this epoch, so it was durable. Either the log \
+             is not as it was written, and acknowledged transfers are missing: restore the file from a copy of this directory, or the \
+             directory from a backup. Or the history is not this log's: remove its directory, and it is built anew. Nothing of the \
+             log was changed",
+            path.display()
+        ))
+    })
 }
 
 fn failure(error: &Error) -> Failure {

@@ -8,7 +8,7 @@ use crate::doorbell::Doorbell;
 use crate::executor::{Core, Ends};
 use crate::failure::{Failure, Outcome};
 use crate::gate::{self, Door};
-use crate::keeper::{self, Client, Keeper, Usage};
+use crate::keeper::{self, Client, Keeper};
 use crate::metrics;
 use crate::options::{Options, least_log_size};
 use crate::past::{self, History};
@@ -24,11 +24,11 @@ use auriga_shards::mesh::Mesh;
 use auriga_shards::pacer::{Counts, LogEnd};
 use auriga_shards::place::{Placement, ShardId};
 use auriga_shards::shard::{Config, Shard};
+use auriga_signals::{Activity, Checkpoint, Count, HistoryProgress, LastCheckpoint, Lifecycle, Pace, Usage};
 use auriga_wire::report::Status;
 use rtrb::RingBuffer;
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -52,29 +52,23 @@ pub struct Shared {
     /// The open data directory.
     pub directory: Arc<Directory>,
     /// By core: open connections.
-    pub open: Vec<AtomicU32>,
-    /// Cores that have nothing left to do after a stop.
-    pub drained: AtomicUsize,
-    serving: AtomicUsize,
-    stopping: AtomicBool,
+    pub open: Vec<Count>,
+    /// How far it is between its start and its end.
+    pub lifecycle: Lifecycle,
     failure: OnceLock<Failure>,
-    failed: AtomicBool,
-    /// Every executor has ended.
-    ended: AtomicBool,
-    closed: Vec<(&'static str, AtomicU64)>,
+    closed: Vec<(&'static str, Count)>,
     started: Instant,
     /// The newest epoch that the start has found in the log.
     log_end: u64,
-    /// When a replay has last said how far it is, nanoseconds since the start.
-    replay_said: AtomicU64,
+    /// When a replay says how far it is.
+    replay_says: Pace,
     /// What the log takes of the disk.
     pub usage: Arc<Usage>,
-    /// Epoch, bytes and time (nanoseconds since the start) of the newest checkpoint.
-    checkpoint: [AtomicU64; 3],
+    checkpoint: LastCheckpoint,
     /// How far history has got.
-    pub history: past::Progress,
+    pub history: HistoryProgress,
     /// Something has gone on since the last beat.
-    active: AtomicBool,
+    activity: Activity,
     beat_bell: Arc<Doorbell>,
     /// By core: its beat.
     pub pulses: Vec<runtime::Pulse>,
@@ -86,36 +80,35 @@ pub struct Shared {
 impl Shared {
     /// Whether the server stops.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.lifecycle.is_stopping()
     }
 
     /// Whether it can't go on.
     pub fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+        self.lifecycle.has_failed()
     }
 
     /// Whether every executor has ended.
     pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.lifecycle.has_ended()
     }
 
     /// Stops the server: no new connection, no new write; what is under way is answered.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.lifecycle.stop();
         self.wake_all();
     }
 
     /// Ends the server for a reason; the first one is told.
     pub fn fail(&self, failure: Failure) {
         let _ = self.failure.set(failure);
-        self.failed.store(true, Ordering::Release);
+        self.lifecycle.fail();
         self.wake_all();
     }
 
     /// Something goes on at a core: the beat is to be the fast one.
     pub fn note_activity(&self) {
-        if !self.active.load(Ordering::Relaxed) {
-            self.active.store(true, Ordering::Relaxed);
+        if self.activity.note() {
             self.beat_bell.ring();
         }
     }
@@ -124,19 +117,19 @@ impl Shared {
     fn beat(&self) {
         while !self.has_ended() {
             self.pulses.iter().for_each(runtime::Pulse::beat);
-            if self.active.swap(false, Ordering::Relaxed) || self.is_stopping() {
+            if self.activity.take() || self.is_stopping() {
                 std::thread::sleep(HEARTBEAT);
                 continue;
             }
             self.beat_bell.park();
-            if !self.active.load(Ordering::Relaxed) {
+            if !self.activity.is_noted() {
                 self.beat_bell.wait(HEARTBEAT_AT_REST_MS);
             }
             self.beat_bell.unpark();
         }
     }
 
-    /// Has history made durable as far as it is; see [`past::Progress::durable`].
+    /// Has history made durable as far as it is; see [`HistoryProgress::durable`].
     pub fn make_history_durable(&self) {
         self.history.ask_durable();
         self.house_bells.iter().for_each(|bell| bell.ring_anyway());
@@ -151,9 +144,7 @@ impl Shared {
     /// An epoch was replayed. Now and then that is said.
     pub fn replayed(&self, epoch: u64) {
         let now = self.started.elapsed();
-        let said = Duration::from_nanos(self.replay_said.load(Ordering::Relaxed));
-        if now.saturating_sub(said) >= REPLAY_SAYS_EVERY {
-            self.replay_said.store(now.as_nanos() as u64, Ordering::Relaxed);
+        if self.replay_says.is_time(now) {
             tracing::info!("replaying the log: epoch {epoch} of {}, after {now:.0?}", self.log_end);
         }
     }
@@ -180,42 +171,29 @@ impl Shared {
 
     /// The log has no beginning any more, and no checkpoint that it continues can be loaded.
     pub fn no_checkpoint(&self, log_from: u64) {
-        let newest = self.history.epoch.load(Ordering::Acquire);
-        let history = if self.options.history {
-            format!(
-                " History has got to epoch {newest}, and is built from there: if that is what is missing, start with \
-                 --history off, or with the --archive that the log was moved to."
-            )
-        } else {
-            String::new()
-        };
-        self.fail(Failure::damaged(format!(
-            "the log begins with epoch {log_from}, and no checkpoint in {} can be loaded from which it goes on.{history} Restore \
-             the directory from a backup, and keep this one",
-            self.directory.path.join("checkpoints").display()
-        )));
+        let history = self.options.history.then(|| self.history.epoch());
+        let log = format!("the log begins with epoch {log_from}");
+        self.fail(Failure::no_checkpoint(&log, &self.directory, history));
     }
 
     /// What the ledger holds: the next checkpoint has to have room.
     pub fn holds(&self, held: &Counts) {
         if self.options.checkpoints().every > 0 {
-            self.usage.checkpoint.store(saved::bytes_max(held), Ordering::Relaxed);
+            self.usage.expect_checkpoint(saved::bytes_max(held));
         }
     }
 
     /// A checkpoint is whole.
     pub fn checkpointed(&self, epoch: u64, bytes: u64) {
         tracing::info!("the checkpoint after epoch {epoch} is whole, {bytes} bytes");
-        let now = self.started.elapsed().as_nanos() as u64;
-        for (number, value) in self.checkpoint.iter().zip([epoch, bytes, now]) {
-            number.store(value, Ordering::Relaxed);
-        }
+        let at_ns = self.started.elapsed().as_nanos() as u64;
+        self.checkpoint.set(Checkpoint { epoch, bytes, at_ns });
     }
 
     /// A shard takes requests; when it was the last, so does the server.
     pub fn serving(&self, shard: ShardId, incarnation: u64) {
         tracing::debug!("shard {shard} serves");
-        if self.serving.fetch_add(1, Ordering::AcqRel) + 1 == self.options.shards() {
+        if self.lifecycle.serve() {
             tracing::info!(
                 "serving on {} with {} shards, start number {incarnation}, after {:.0?}",
                 self.address,
@@ -237,14 +215,14 @@ impl Shared {
 
     /// A connection has ended.
     pub fn left(&self, core: ShardId, why: Closed) {
-        self.open[core.index()].fetch_sub(1, Ordering::Relaxed);
+        self.open[core.index()].take_away(1);
         self.count_closed(why);
     }
 
     /// Counts a closed connection by its reason.
     pub fn count_closed(&self, why: Closed) {
         if let Some((_, count)) = self.closed.iter().find(|(name, _)| *name == why.name()) {
-            count.fetch_add(1, Ordering::Relaxed);
+            count.add(1);
         }
     }
 
@@ -253,20 +231,19 @@ impl Shared {
         status.version = env!("CARGO_PKG_VERSION").into();
         status.log_end = self.log_end;
         status.uptime_ns = self.started.elapsed().as_nanos() as u64;
-        status.connections = self.open.iter().map(|c| u64::from(c.load(Ordering::Relaxed))).sum();
-        status.log_bytes = self.usage.bytes.load(Ordering::Relaxed);
+        status.connections = self.open.iter().map(Count::get).sum();
+        status.log_bytes = self.usage.bytes.get();
         status.log_bytes_max = self.options.log_max;
-        status.log_from = self.usage.log_from.load(Ordering::Relaxed);
-        let [epoch, bytes, at] = self.checkpoint.each_ref().map(|number| number.load(Ordering::Relaxed));
+        status.log_from = self.usage.log_from();
+        let Checkpoint { epoch, bytes, at_ns } = self.checkpoint.get();
         status.checkpoint_epoch = epoch;
         status.checkpoint_bytes = bytes;
-        status.checkpoint_age_ns = if epoch == 0 { 0 } else { status.uptime_ns.saturating_sub(at) };
+        status.checkpoint_age_ns = if epoch == 0 { 0 } else { status.uptime_ns.saturating_sub(at_ns) };
         if self.options.history {
-            status.history_epoch = Some(self.history.epoch.load(Ordering::Acquire));
-            status.history_time_ns = self.history.time.load(Ordering::Relaxed);
+            status.history_epoch = Some(self.history.epoch());
+            status.history_time_ns = self.history.time();
         }
-        let counts =
-            self.closed.iter().map(|(name, count)| ((*name).to_string(), count.load(Ordering::Relaxed)));
+        let counts = self.closed.iter().map(|(name, count)| ((*name).to_string(), count.get()));
         status.closed = counts.filter(|(_, count)| *count > 0).collect();
     }
 }
@@ -276,6 +253,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     let directory = Arc::new(Directory::open(&options.data)?.with_archive(options.archive.clone())?);
     check_cluster(&options, &directory)?;
     let files = directory.log_files()?;
+    directory.make_durable(&files)?;
     if files.is_empty() {
         check_space(&options)?;
     }
@@ -297,28 +275,21 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     let (keeper_bell, gate_bell, metrics_bell, beat_bell) = (bell()?, bell()?, bell()?, bell()?);
     let (build_bell, ask_bell, checkpoint_bell) = (bell()?, bell()?, bell()?);
     let spare = directory.spares().len() as u64 * LogFile::Stream { stream: 0, segment: 0 }.size();
-    let usage = Arc::new(Usage {
-        bytes: AtomicU64::new(files.iter().map(|file| file.size()).sum::<u64>() + spare),
-        log_from: AtomicU64::new(found.log_from),
-        checkpoint: AtomicU64::new(0),
-    });
+    let bytes = files.iter().map(|file| file.size()).sum::<u64>() + spare;
+    let usage = Arc::new(Usage::new(bytes, found.log_from));
     let shared = Arc::new(Shared {
         directory: directory.clone(),
-        open: (0..shards).map(|_| AtomicU32::new(0)).collect(),
-        drained: AtomicUsize::new(0),
-        serving: AtomicUsize::new(0),
-        stopping: AtomicBool::new(false),
+        open: (0..shards).map(|_| Count::default()).collect(),
+        lifecycle: Lifecycle::new(shards),
         failure: OnceLock::new(),
-        failed: AtomicBool::new(false),
-        ended: AtomicBool::new(false),
-        closed: Closed::names().into_iter().map(|name| (name, AtomicU64::new(0))).collect(),
+        closed: Closed::names().into_iter().map(|name| (name, Count::default())).collect(),
         started: Instant::now(),
         log_end,
-        replay_said: AtomicU64::new(0),
+        replay_says: Pace::new(REPLAY_SAYS_EVERY),
         usage: usage.clone(),
-        checkpoint: Default::default(),
-        history: past::Progress::default(),
-        active: AtomicBool::new(true),
+        checkpoint: LastCheckpoint::default(),
+        history: HistoryProgress::default(),
+        activity: Activity::default(),
         beat_bell: beat_bell.clone(),
         pulses: (0..shards).map(|_| runtime::Pulse::default()).collect(),
         doorbells: doorbells.clone(),
@@ -383,7 +354,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         if let Err(failure) = ended {
             shared.fail(failure);
         }
-        shared.ended.store(true, Ordering::Release);
+        shared.lifecycle.end();
         shared.wake_all();
     });
     match shared.failure.get() {

@@ -94,13 +94,15 @@ pub fn run(asked: &BackupArguments) -> Outcome<()> {
 
 /// The newest epoch that a copy can hold, and by stream where the blocks through it end.
 fn newest_epoch(directory: &Directory, found: &Found, stopped: bool) -> Outcome<(u64, Box<[u64; STREAMS]>)> {
-    let from = cuts::beginning(found)?;
+    let from = cuts::beginning(directory, found)?;
     let mut recovery = Recovery::new(directory.identity, from);
+    let of_checkpoints = found.manifests.iter().flatten().map(|manifest| manifest.end.epoch).max();
+    recovery.prove(found.log_from, of_checkpoints.unwrap_or(0));
     // A server writes behind what was written when this began; that is not looked at.
     let end = if stopped { u64::MAX } else { directory.log_end(found.log_from)? };
     let mut last: Option<Cut> = None;
     let mut proven = from.epoch;
-    cuts::each_slot(directory, from.epoch + 1, |epoch, sector| {
+    cuts::each_slot(directory, from.epoch.max(found.log_from), |epoch, sector| {
         if epoch > end {
             return Ok(false);
         }
@@ -110,7 +112,7 @@ fn newest_epoch(directory: &Directory, found: &Found, stopped: bool) -> Outcome<
         }
         Ok(true)
     })?;
-    recovery.finish(None).map_err(|hole| Failure::log(&hole))?;
+    recovery.finish(None).map_err(|hole| Failure::log(&hole, directory))?;
     let mut through = proven;
     if let Some(cut) = last.filter(|_| stopped) {
         let mut blocks = Blocks::new(directory);
@@ -160,7 +162,7 @@ fn choose(
     let newest =
         newest.filter(|(_, manifest)| may_be(manifest)).max_by_key(|(_, manifest)| manifest.end.epoch);
     if newest.is_none() && found.log_from > 1 {
-        return Err(no_checkpoint(found.log_from));
+        return Err(no_checkpoint(directory, found.log_from));
     }
     if let Some((slot, manifest)) = newest {
         let parts = (0..).zip(&manifest.parts).map(|(part, of)| {

@@ -73,13 +73,13 @@ pub fn end_behind(cut: &Cut, checksum: u128) -> LogEnd {
 }
 
 /// From where the cuts can be read as a start reads them: the oldest checkpoint if the log's beginning is gone.
-pub fn beginning(found: &Found) -> Outcome<LogEnd> {
+pub fn beginning(directory: &Directory, found: &Found) -> Outcome<LogEnd> {
     let ends = found.manifests.iter().flatten().map(|manifest| manifest.end);
     let oldest = ends.filter(|end| end.epoch + 1 >= found.log_from).min_by_key(|end| end.epoch);
     match oldest {
         _ if found.log_from == 1 => Ok(LogEnd::default()),
         Some(oldest) => Ok(oldest),
-        None => Err(no_checkpoint(found.log_from)),
+        None => Err(no_checkpoint(directory, found.log_from)),
     }
 }
 

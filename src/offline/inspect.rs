@@ -94,9 +94,11 @@ pub(crate) fn run(asked: &InspectArguments) -> Outcome<()> {
 }
 
 fn read_cuts(directory: &Directory, found: &Found, through: u64, report: &mut Report) -> Outcome<()> {
-    let from = cuts::beginning(found)?;
+    let from = cuts::beginning(directory, found)?;
     let mut recovery = Recovery::new(directory.identity, from);
-    cuts::each_slot(directory, from.epoch + 1, |epoch, sector| {
+    let proven = found.manifests.iter().flatten().map(|manifest| manifest.end.epoch).max();
+    recovery.prove(found.log_from, proven.unwrap_or(0).min(through));
+    cuts::each_slot(directory, from.epoch.max(found.log_from), |epoch, sector| {
         if epoch > through {
             return Ok(false);
         }
@@ -110,5 +112,5 @@ fn read_cuts(directory: &Directory, found: &Found, through: u64, report: &mut Re
         Ok(true)
     })?;
     report.incarnation = recovery.end().incarnation;
-    recovery.finish(None).map(|_| ()).map_err(|hole| Failure::log(&hole))
+    recovery.finish(None).map(|_| ()).map_err(|hole| Failure::log(&hole, directory))
 }

@@ -10,6 +10,7 @@ mod replay;
 pub mod restore;
 pub mod verify;
 
+use crate::directory::Directory;
 use crate::failure::{Failure, Outcome};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -36,9 +37,6 @@ impl Progress {
 }
 
 /// What a start says as well, if nothing is there that the log goes on from.
-fn no_checkpoint(log_from: u64) -> Failure {
-    Failure::damaged(format!(
-        "the log begins with epoch {log_from}, and there is no checkpoint from which it goes on. Restore the directory from a \
-         backup, and keep this one"
-    ))
+fn no_checkpoint(directory: &Directory, log_from: u64) -> Failure {
+    Failure::no_checkpoint(&format!("the log begins with epoch {log_from}"), directory, None)
 }

@@ -74,8 +74,8 @@ pub fn replay(directory: &Directory, found: Found, through: u64) -> Outcome<Repl
                     shard.step(clock::now(), Input::SheetsRead(bytes), &mut out);
                 }
                 Output::CheckpointDamaged(damage) => eprintln!("auriga: a checkpoint is damaged: {damage}"),
-                Output::NoCheckpoint { log_from } => return Err(no_checkpoint(log_from)),
-                Output::Damaged(hole) => return Err(Failure::log(&hole)),
+                Output::NoCheckpoint { log_from } => return Err(no_checkpoint(directory, log_from)),
+                Output::Damaged(hole) => return Err(Failure::log(&hole, directory)),
                 Output::Recovered { end, dropped } => {
                     let ledger = &shard.execution().ledger;
                     return Ok(Replayed {

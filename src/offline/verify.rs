@@ -139,7 +139,7 @@ pub fn verify(directory: &Directory) -> Outcome<Verified> {
 struct Check<'a> {
     directory: &'a Directory,
     seen: Verified,
-    /// Every epoch up to this one was durable, some cut says.
+    /// Every epoch up to this one was durable, some cut or checkpoint says.
     proven: u64,
     /// By stream: where the blocks that were seen end.
     stream_ends: Box<[u64; STREAMS]>,
@@ -201,6 +201,7 @@ impl Check<'_> {
                     continue;
                 }
             };
+            self.proven = self.proven.max(manifest.end.epoch);
             match self.check_parts(slot, &manifest) {
                 Ok(()) => {
                     self.seen.checkpoints.push(manifest.end.epoch);
@@ -249,7 +250,9 @@ impl Check<'_> {
         })?;
         // What the first cut continues is known at the very beginning only; behind damage the log is taken up again.
         let mut recovery = (from == 1).then(|| Recovery::new(directory.identity, LogEnd::default()));
+        let mut next = from;
         cuts::each_slot(directory, from, |epoch, sector| {
+            next = epoch + 1;
             let sector = match sector {
                 Ok(sector) => sector,
                 Err(failure) => {
@@ -263,7 +266,7 @@ impl Check<'_> {
                     return self.good_cut(&cut, checksum);
                 }
                 let (of, what) = match reader.finish(None) {
-                    Err(hole) if hole.other_version => return Err(Failure::log(&hole)),
+                    Err(hole) if hole.other_version => return Err(Failure::log(&hole, directory)),
                     Err(hole) => (hole.epoch, hole.damage.0),
                     Ok((_, Some(dropped))) => (dropped.epoch, dropped.damage.0),
                     Ok((_, None)) => (epoch, "the slot is empty".into()),
@@ -291,7 +294,11 @@ impl Check<'_> {
                     Ok(self.bad_cut(epoch, is_empty, &what))
                 }
             }
-        })
+        })?;
+        if next <= self.proven {
+            self.bad_cut(next, true, "the cut log ends before");
+        }
+        Ok(())
     }
 
     /// Whether the log goes on behind it.

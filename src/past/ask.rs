@@ -7,7 +7,6 @@ use auriga_history::{Page, Reader};
 use auriga_shards::past::{self, Asked, Question, Records};
 use auriga_shards::place::ShardId;
 use auriga_wire::{Command, Fault, FaultCode, Filter};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long a question waits for history to get as far as it needs.
@@ -33,7 +32,7 @@ pub fn run(mut askers: Vec<Asker>, reader: &Reader, bells: [&Doorbell; 2], share
             }
         }
         let now = Instant::now();
-        let reached = shared.history.epoch.load(Ordering::Acquire);
+        let reached = shared.history.epoch();
         let mut answered = false;
         let due = |waiting: &mut Waiting| waiting.question.after <= reached || now >= waiting.until;
         for Waiting { shard, question, .. } in waiting.extract_if(.., due) {
@@ -52,14 +51,15 @@ pub fn run(mut askers: Vec<Asker>, reader: &Reader, bells: [&Doorbell; 2], share
             bells[0].ring();
         }
         if !answered {
-            rest(&askers, bells[1], waiting.is_empty());
+            let has_got_on = || !waiting.is_empty() && shared.history.epoch() != reached;
+            rest(&askers, bells[1], waiting.is_empty(), has_got_on);
         }
     }
 }
 
-fn rest(askers: &[Asker], bell: &Doorbell, nobody_waits: bool) {
+fn rest(askers: &[Asker], bell: &Doorbell, nobody_waits: bool, has_got_on: impl Fn() -> bool) {
     bell.park();
-    if askers.iter().all(|asker| asker.questions.is_empty()) {
+    if askers.iter().all(|asker| asker.questions.is_empty()) && !has_got_on() {
         bell.wait(if nobody_waits { -1 } else { LOOK_EVERY_MS });
     }
     bell.unpark();

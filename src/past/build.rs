@@ -13,7 +13,6 @@ use auriga_shards::place::ShardId;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Commits are at least so far apart, unless somebody waits: entries of one commit are packed together.
@@ -144,26 +143,20 @@ impl Build<'_> {
             });
             epoch = idle.last().map_or(epoch, |facts| facts.epoch.max(epoch));
         }
-        let history = &self.shared.history;
-        history.time.store(time, Ordering::Relaxed);
-        if history.epoch.swap(epoch, Ordering::AcqRel) != epoch {
+        if self.shared.history.publish(epoch, time) {
             self.bells[1].ring();
         }
     }
 
     /// Makes durable what there is if somebody waits for it: a checkpoint, because the log before it may go.
     fn make_durable_if_asked(&mut self) -> Result<(), String> {
-        if !self.shared.history.to_be_durable.swap(false, Ordering::Relaxed) {
+        if !self.shared.history.take_ask_durable() {
             return Ok(());
         }
         self.commit()?;
         let epoch = self.builder.persist().map_err(|error| error.to_string())?;
-        self.note_durable(epoch);
+        self.shared.history.note_durable(epoch);
         Ok(())
-    }
-
-    fn note_durable(&self, epoch: u64) {
-        self.shared.history.durable.store(epoch, Ordering::Release);
     }
 
     /// Commits what was taken, and gives its memory back.

@@ -73,6 +73,11 @@ impl Builder {
         Reader::new(self.store.clone(), self.recent.clone())
     }
 
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The newest epoch that was committed.
     pub fn progress(&self) -> Progress {
         self.committed

@@ -8,6 +8,8 @@
 mod batch;
 mod builder;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod index;
 mod outcome;
 mod packed;

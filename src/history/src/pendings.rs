@@ -68,7 +68,12 @@ impl Pendings {
                 size_of::<Transfer>()
             ))
         })?;
-        self.ended.insert(id, deadline(&transfer));
+        let Ok(deadline) = rules::deadline(transfer.timestamp, transfer.timeout) else {
+            return Err(
+                store.damaged(format!("pending transfer {id}: found {transfer:?}, which can't be one"))
+            );
+        };
+        self.ended.insert(id, deadline);
         Ok(transfer)
     }
 

@@ -243,7 +243,7 @@ fn keyspace_options() -> KeyspaceCreateOptions {
 }
 
 /// Whether the directory, if it is not new, is of this version and cluster.
-fn check_owner(options: &Options, state: &Keyspace) -> Result<(), Error> {
+pub(crate) fn check_owner(options: &Options, state: &Keyspace) -> Result<(), Error> {
     let directory = options.directory.clone();
     let found = match state.get([PROGRESS]) {
         Ok(Some(found)) => found,

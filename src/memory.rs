@@ -1,0 +1,134 @@
+//! The server's allocator: the system's, but for large pieces. Each of those is a mapping of its own that begins and ends at a
+//! huge page, and asks for huge pages: one fault for each, and one entry of the processor's table of addresses, where small pages
+//! take 512. Tables of accounts and ids grow by such pieces.
+//!
+//! A mapping is placed on a node when it is first touched, so a shard's memory is where its thread's policy says.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ptr;
+
+/// Bytes of a huge page.
+const HUGE: usize = 2 << 20;
+/// Smaller pieces are the system's: rounded up to huge pages they would take too much more than they need.
+const LARGE: usize = HUGE / 4 * 3;
+
+/// The allocator.
+pub struct Memory;
+
+// SAFETY: what `is_large` says of a layout decides alone which of the two ways a piece comes and goes, and `realloc` stays on one
+// way or copies. A mapping is as large and as aligned as asked for, zeroed, and nobody else's.
+unsafe impl GlobalAlloc for Memory {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if is_large(layout.size(), layout.align()) {
+            return map(layout.size());
+        }
+        // SAFETY: the caller's promises are the system's conditions.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if is_large(layout.size(), layout.align()) {
+            return map(layout.size());
+        }
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
+        // SAFETY: the piece came from where the same layout sends it back to.
+        unsafe {
+            if is_large(layout.size(), layout.align()) {
+                unmap(piece, layout.size().next_multiple_of(HUGE));
+            } else {
+                System.dealloc(piece, layout);
+            }
+        }
+    }
+
+    unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let (was_large, is_large) = (is_large(layout.size(), layout.align()), is_large(size, layout.align()));
+        if was_large && is_large && layout.size().next_multiple_of(HUGE) == size.next_multiple_of(HUGE) {
+            return piece;
+        }
+        // SAFETY: the caller's promises hold for both layouts, and the pieces don't overlap.
+        unsafe {
+            if !was_large && !is_large {
+                return System.realloc(piece, layout, size);
+            }
+            let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !new.is_null() {
+                ptr::copy_nonoverlapping(piece, new, layout.size().min(size));
+                self.dealloc(piece, layout);
+            }
+            new
+        }
+    }
+}
+
+fn is_large(size: usize, align: usize) -> bool {
+    size >= LARGE && align <= HUGE
+}
+
+/// So many zeroed bytes and the rest of the last huge page; null if the kernel gives none.
+fn map(size: usize) -> *mut u8 {
+    let Some(wanted) = size.checked_next_multiple_of(HUGE) else { return ptr::null_mut() };
+    let Some(with_slack) = wanted.checked_add(HUGE) else { return ptr::null_mut() };
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping, at an address of the kernel's choice.
+    let start = unsafe { libc::mmap(ptr::null_mut(), with_slack, access, kind, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return ptr::null_mut();
+    }
+    let start = start.cast::<u8>();
+    let before = start.align_offset(HUGE);
+    let piece = start.wrapping_add(before);
+    // SAFETY: all three parts are of the mapping made above; the first and the last are never used. A kernel without huge pages
+    // ignores the advice.
+    unsafe {
+        unmap(start, before);
+        unmap(piece.wrapping_add(wanted), HUGE - before);
+        libc::madvise(piece.cast(), wanted, libc::MADV_HUGEPAGE);
+    }
+    piece
+}
+
+/// # Safety
+///
+/// The bytes are whole pages of a mapping of this file, and nobody uses them any more.
+unsafe fn unmap(start: *mut u8, size: usize) {
+    if size > 0 {
+        // SAFETY: the caller's promise.
+        unsafe { libc::munmap(start.cast(), size) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pieces of all sizes about the bounds, which change their size and keep what they hold.
+    #[test]
+    fn pieces_keep_what_they_hold_when_they_grow_and_shrink() {
+        let sizes = [1, 4_096, LARGE - 1, LARGE, HUGE - 1, HUGE, HUGE + 1, 3 * HUGE];
+        for from in sizes {
+            for to in sizes {
+                let mut piece: Vec<u8> = Vec::with_capacity(from);
+                piece.extend((0..from).map(|at| at as u8));
+                piece.truncate(to.min(from));
+                piece.shrink_to_fit();
+                piece.reserve_exact(to - piece.len());
+                assert_eq!(piece.len(), to.min(from));
+                assert!(piece.iter().enumerate().all(|(at, byte)| *byte == at as u8), "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn large_pieces_are_zeroed_and_begin_at_a_huge_page() {
+        for size in [LARGE, HUGE, 5 * HUGE + 1] {
+            let piece = vec![0u8; size];
+            assert_eq!(piece.as_ptr().align_offset(HUGE), 0);
+            assert!(piece.iter().all(|byte| *byte == 0));
+        }
+    }
+}
