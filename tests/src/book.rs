@@ -2,22 +2,35 @@
 
 use crate::load::{Choice, Sent, Told, account, limited_account};
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
-use auriga_wire::record::AccountFlags;
-use auriga_wire::{Account, Client, Transfer, TransferCode};
+use auriga_wire::record::{AccountFlags, TransferFlags};
+use auriga_wire::{Account, Client, Filter, FilterFlags, Transfer, TransferCode};
 use std::collections::BTreeMap;
 
 /// Older transfers that a check looks at again.
 const SAMPLE: usize = 500;
+/// Accounts whose history a check looks at.
+const HISTORIES: usize = 5;
 /// Retries of each kind in a check.
 const RETRIES: usize = 200;
 
+/// What an account's transfers come to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    debits_pending: u128,
+    debits_posted: u128,
+    credits_pending: u128,
+    credits_posted: u128,
+}
+
 /// What the clients of one data directory know.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Book {
     /// Acknowledged accounts, without balances.
     accounts: BTreeMap<u128, Account>,
-    /// By debits and credits, of what is known to be created.
-    balances: BTreeMap<u128, (u128, u128)>,
+    /// Of what is known to be created.
+    balances: BTreeMap<u128, Sums>,
+    /// Known to be created, pending, and neither posted nor voided.
+    pendings: BTreeMap<u128, Transfer>,
     created: Vec<Transfer>,
     /// Transfers of `created` that were looked up since the last restart but one.
     checked: usize,
@@ -26,12 +39,20 @@ pub struct Book {
     absent: Vec<Transfer>,
     /// Sent and not resolved.
     unknown: Vec<Transfer>,
+    turned_away: usize,
     next_account: u128,
     /// Unanswered transfers that turned out to be created, or not to be.
     pub resolved: (usize, usize),
 }
 
 impl Book {
+    /// Creates accounts, from an id on, and notes them; every fourth has a limit.
+    #[track_caller]
+    pub fn open_accounts_from(&mut self, id: u128, client: &mut Client, count: usize) {
+        self.next_account = self.next_account.max(id);
+        self.open_accounts(client, count);
+    }
+
     /// Creates accounts and notes them; every fourth has a limit.
     #[track_caller]
     pub fn open_accounts(&mut self, client: &mut Client, count: usize) {
@@ -46,12 +67,17 @@ impl Book {
         }
     }
 
+    /// The accounts and open pending transfers, to choose from.
+    pub fn choice_of_two_phases(&self) -> Choice {
+        Choice { pendings: Some(self.pendings.values().copied().collect()), ..self.choice() }
+    }
+
     /// The accounts, to choose from.
     pub fn choice(&self) -> Choice {
         let limited = |account: &&Account| account.flags & AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS != 0;
         let (limited, open): (Vec<_>, Vec<_>) = self.accounts.values().partition(limited);
         let ids = |accounts: Vec<&Account>| accounts.iter().map(|account| account.id).collect();
-        Choice { open: ids(open), limited: ids(limited) }
+        Choice { open: ids(open), limited: ids(limited), pendings: None }
     }
 
     /// Transfers known to be created.
@@ -64,26 +90,73 @@ impl Book {
         &self.refused
     }
 
+    /// Transfers whose whole request was refused.
+    pub fn turned_away(&self) -> usize {
+        self.turned_away
+    }
+
+    /// Pending transfers known to be open.
+    pub fn pendings(&self) -> usize {
+        self.pendings.len()
+    }
+
     /// Notes what clients sent and were told.
     pub fn note(&mut self, all: Vec<Sent>) {
-        for Sent { transfer, told } in all {
+        for Sent { transfer, told, .. } in all {
             match told {
                 Told::Created(timestamp) => self.note_created(Transfer { timestamp, ..transfer }),
                 Told::Refused(code) => {
-                    let expected = [TransferCode::ExceedsCredits, TransferCode::CreditAccountNotFound];
-                    assert!(expected.iter().any(|e| e.number() == code), "code {code} for {transfer:?}");
+                    let code = TransferCode::from_number(code).expect("a known code");
+                    assert!(self.may_be_refused(&transfer, code), "{code} for {transfer:?}");
                     self.refused.push(transfer);
                 }
                 Told::Nothing => self.unknown.push(transfer),
-                Told::TurnedAway(_) => self.absent.push(transfer),
+                Told::TurnedAway(_) => {
+                    self.turned_away += 1;
+                    self.absent.push(transfer);
+                }
             }
         }
     }
 
     fn note_created(&mut self, transfer: Transfer) {
-        self.balances.entry(transfer.debit_account_id).or_default().0 += transfer.amount;
-        self.balances.entry(transfer.credit_account_id).or_default().1 += transfer.amount;
+        type F = TransferFlags;
+        let (mut pending, mut posted) = (0, transfer.amount);
+        if transfer.flags & F::PENDING != 0 {
+            (pending, posted) = (transfer.amount, 0);
+            self.pendings.insert(transfer.id, transfer);
+        }
+        let mut released = 0;
+        if transfer.flags & F::RESOLVING != 0 {
+            let ended = self.pendings.remove(&transfer.pending_id);
+            released = ended.expect("a pending transfer is ended once").amount;
+        }
+        if transfer.flags & F::VOID_PENDING_TRANSFER != 0 {
+            posted = 0;
+        }
+        let debits = self.balances.entry(transfer.debit_account_id).or_default();
+        debits.debits_pending = debits.debits_pending + pending - released;
+        debits.debits_posted += posted;
+        let credits = self.balances.entry(transfer.credit_account_id).or_default();
+        credits.credits_pending = credits.credits_pending + pending - released;
+        credits.credits_posted += posted;
         self.created.push(transfer);
+    }
+
+    /// Whether a transfer as clients here send them can be refused with a code, at its first try.
+    fn may_be_refused(&self, transfer: &Transfer, code: TransferCode) -> bool {
+        type C = TransferCode;
+        let is_limited =
+            self.accounts.get(&transfer.debit_account_id).is_some_and(|account| account.flags != 0);
+        match code {
+            C::ExceedsCredits => is_limited && transfer.flags & TransferFlags::RESOLVING == 0,
+            C::CreditAccountNotFound => transfer.credit_account_id == u128::MAX - 1,
+            // Several clients may try to end the same one.
+            C::PendingTransferAlreadyPosted | C::PendingTransferAlreadyVoided => {
+                transfer.flags & TransferFlags::RESOLVING != 0
+            }
+            _ => false,
+        }
     }
 
     /// Holds the server against the books, after a restart. `everything`: all transfers, not the new ones and a sample.
@@ -109,6 +182,32 @@ impl Book {
         }
         self.retry_known(client, random);
         self.check_balances(client);
+    }
+
+    /// Holds history against the books: all transfers of some accounts, in order.
+    #[track_caller]
+    pub fn check_history(&self, client: &mut Client, random: &mut fastrand::Rng) {
+        let accounts: Vec<_> = self.accounts.keys().copied().collect();
+        for _ in 0..HISTORIES.min(accounts.len()) {
+            let account = accounts[random.usize(..accounts.len())];
+            let is_of_it = |t: &&Transfer| [t.debit_account_id, t.credit_account_id].contains(&account);
+            let mut known: Vec<_> = self.created.iter().filter(is_of_it).copied().collect();
+            known.sort_unstable_by_key(|transfer| transfer.timestamp);
+            let flags = FilterFlags::SIDES | FilterFlags::ACKNOWLEDGED;
+            let limit = REQUEST_RECORDS_MAX as u32;
+            let mut filter = Filter { account_id: account, flags, limit, ..Filter::default() };
+            let mut found = Vec::new();
+            loop {
+                let page = client.account_transfers(&filter).expect("history answers");
+                found.extend(page.records);
+                if page.cursor == 0 {
+                    break;
+                }
+                filter = filter.next(page.cursor);
+            }
+            assert_eq!(found.len(), known.len(), "transfers of account {account} in history");
+            assert!(found == known, "history of account {account} is another than what was acknowledged");
+        }
     }
 
     /// Looks up what was never answered; sends some of it again.
@@ -143,18 +242,19 @@ impl Book {
     /// Notes what became of the second try of a transfer that was not there.
     #[track_caller]
     fn note_retry(&mut self, transfer: &Transfer, result: Option<Result<u64, TransferCode>>) {
-        let may_be_refused = transfer.credit_account_id == u128::MAX - 1
-            || self.accounts[&transfer.debit_account_id].flags != 0;
         match result {
             None => self.absent.push(*transfer),
             Some(Ok(timestamp)) => self.note_created(Transfer { timestamp, ..*transfer }),
             Some(Err(code)) => {
-                let refusals = [
-                    TransferCode::ExceedsCredits,
-                    TransferCode::CreditAccountNotFound,
-                    TransferCode::IdAlreadyFailed,
-                ];
-                assert!(may_be_refused && refusals.contains(&code), "{code} for {transfer:?}");
+                let failed_before = code == TransferCode::IdAlreadyFailed
+                    && [
+                        TransferCode::ExceedsCredits,
+                        TransferCode::CreditAccountNotFound,
+                        TransferCode::PendingTransferAlreadyPosted,
+                    ]
+                    .into_iter()
+                    .any(|code| self.may_be_refused(transfer, code));
+                assert!(failed_before || self.may_be_refused(transfer, code), "{code} for {transfer:?}");
                 self.refused.push(*transfer);
             }
         }
@@ -185,19 +285,28 @@ impl Book {
 
     #[track_caller]
     fn check_balances(&self, client: &mut Client) {
-        let (mut debits, mut credits) = (0, 0);
+        let (mut debits, mut credits) = ([0; 2], [0; 2]);
         for batch in self.accounts.values().collect::<Vec<_>>().chunks(REQUEST_RECORDS_MAX) {
             let ids: Vec<_> = batch.iter().map(|account| account.id).collect();
             let found = client.lookup_accounts(&ids).expect("looked up");
             assert_eq!(found.len(), batch.len(), "every acknowledged account is there");
             for (found, known) in found.iter().zip(batch) {
-                let (debits_posted, credits_posted) =
+                let Sums { debits_pending, debits_posted, credits_pending, credits_posted } =
                     self.balances.get(&known.id).copied().unwrap_or_default();
-                assert_eq!(*found, Account { debits_posted, credits_posted, ..**known });
+                let expected =
+                    Account { debits_pending, debits_posted, credits_pending, credits_posted, ..**known };
+                assert_eq!(*found, expected);
                 let limited = known.flags & AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS != 0;
-                assert!(!limited || debits_posted <= credits_posted, "{found:?} exceeds its limit");
-                debits += found.debits_posted;
-                credits += found.credits_posted;
+                assert!(
+                    !limited || debits_posted + debits_pending <= credits_posted,
+                    "{found:?} exceeds its limit"
+                );
+                for (sum, part) in debits.iter_mut().zip([debits_posted, debits_pending]) {
+                    *sum += part;
+                }
+                for (sum, part) in credits.iter_mut().zip([credits_posted, credits_pending]) {
+                    *sum += part;
+                }
             }
         }
         assert_eq!(debits, credits, "debits equal credits");

@@ -100,18 +100,18 @@ fn remove_leftovers(root: &Path) {
 
 /// The program under test.
 pub fn program() -> PathBuf {
-    built("auriga", "AURIGA_BIN")
+    built("auriga", "auriga", "AURIGA_BIN")
 }
 
-/// A program of the workspace: the one that the environment names, or that of the release profile.
-fn built(name: &str, variable: &str) -> PathBuf {
+/// What a crate of the workspace builds: what the environment names, or that of the release profile.
+fn built(name: &str, from: &str, variable: &str) -> PathBuf {
     let path = match std::env::var_os(variable) {
         Some(path) => path.into(),
         None => target_directory().join("release").join(name),
     };
     assert!(
         path.exists(),
-        "{} is not there: build it with `cargo build --release -p {name}`, or name another one in {variable}",
+        "{} is not there: build it with `cargo build --release -p {from}`, or name another one in {variable}",
         path.display()
     );
     path
@@ -122,7 +122,8 @@ pub fn auriga(arguments: &[&str]) -> Command {
     ending_with_us(&program(), arguments)
 }
 
-fn ending_with_us(program: &Path, arguments: &[&str]) -> Command {
+/// Any program with arguments, to end with the thread that starts it.
+pub fn ending_with_us(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
     // SAFETY: prctl is async-signal-safe and takes no pointer here.
@@ -166,7 +167,13 @@ impl Finished {
 
 /// Runs a command to its end.
 #[track_caller]
-pub fn run(mut command: Command) -> Finished {
+pub fn run(command: Command) -> Finished {
+    run_with(command, |_| {})
+}
+
+/// Runs a command to its end, and meanwhile something that gets its process number.
+#[track_caller]
+pub fn run_with(mut command: Command, meanwhile: impl FnOnce(u32)) -> Finished {
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     let (mut out, mut err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
@@ -178,6 +185,7 @@ pub fn run(mut command: Command) -> Finished {
         let mut text = String::new();
         err.read_to_string(&mut text).map(|_| text)
     });
+    meanwhile(child.id());
     let status = wait(&mut child);
     let text = |thread: std::thread::JoinHandle<std::io::Result<String>>| {
         thread.join().expect("the reader ends").expect("the output is text")
@@ -191,10 +199,42 @@ pub fn run_auriga(arguments: &[&str]) -> Finished {
     run(auriga(arguments))
 }
 
+/// The load generator with arguments, to end with the thread that starts it.
+pub fn bench(arguments: &[&str]) -> Command {
+    ending_with_us(&built("auriga-bench", "auriga-bench", "AURIGA_BENCH_BIN"), arguments)
+}
+
 /// Runs the load generator to its end.
 #[track_caller]
 pub fn run_bench(arguments: &[&str]) -> Finished {
-    run(ending_with_us(&built("auriga-bench", "AURIGA_BENCH_BIN"), arguments))
+    run(bench(arguments))
+}
+
+/// Sends a signal to a process that was started here and not yet waited for.
+pub fn signal(process: u32, signal: i32) {
+    // SAFETY: no memory is passed.
+    unsafe { libc::kill(process as i32, signal) };
+}
+
+/// Stops a process (SIGSTOP), and waits until it stands still.
+#[track_caller]
+pub fn stop_process(process: u32) {
+    signal(process, libc::SIGSTOP);
+    wait_until("the process stands still", || {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("the process is there");
+        // The name is in brackets and may hold anything.
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    });
+}
+
+/// Waits for something that must happen.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < HANG, "never so: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 #[track_caller]
@@ -259,6 +299,13 @@ impl Start {
         self
     }
 
+    /// With what `tests/preload` changes between it and the C library.
+    pub fn preload(mut self, variables: &[(&str, &str)]) -> Self {
+        self.command.env("LD_PRELOAD", built("libauriga_preload.so", "auriga-preload", "AURIGA_PRELOAD"));
+        self.command.envs(variables.iter().copied());
+        self
+    }
+
     /// The command itself, for what only a test of the process's surroundings needs.
     pub fn command(&mut self) -> &mut Command {
         &mut self.command
@@ -267,17 +314,8 @@ impl Start {
     /// Starts it, and waits for nothing.
     #[track_caller]
     pub fn spawn(mut self) -> Server {
-        self.command.args(["--listen", self.listen]).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().expect("the server starts");
-        let log = Arc::new(Log::default());
-        let (stderr, sink) = (child.stderr.take().expect("piped"), log.clone());
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                sink.add(line);
-            }
-            sink.end();
-        });
-        Server { child, address: String::new(), log, reader: Some(reader) }
+        self.command.args(["--listen", self.listen]);
+        Server::of(self.command)
     }
 
     /// Starts it and waits until it serves.
@@ -320,12 +358,12 @@ impl Log {
         self.lines.lock().expect("no reader panics").0.join("\n")
     }
 
-    /// The first line that holds `words`, or `None` when no more can come.
-    fn wait_for(&self, words: &str) -> Option<String> {
+    /// The line that is the `number`th, from 1, to hold `words`, or `None` when no more can come.
+    fn wait_for(&self, words: &str, number: usize) -> Option<String> {
         let start = Instant::now();
         let mut lines = self.lines.lock().expect("no reader panics");
         loop {
-            if let Some(line) = lines.0.iter().find(|line| line.contains(words)) {
+            if let Some(line) = lines.0.iter().filter(|line| line.contains(words)).nth(number - 1) {
                 return Some(line.clone());
             }
             let left = HANG.saturating_sub(start.elapsed());
@@ -346,6 +384,22 @@ pub struct Server {
 }
 
 impl Server {
+    /// Starts a command that is a server, or in which one runs, and listens to what it says on stderr.
+    #[track_caller]
+    pub fn of(mut command: Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server starts");
+        let log = Arc::new(Log::default());
+        let (stderr, sink) = (child.stderr.take().expect("piped"), log.clone());
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                sink.add(line);
+            }
+            sink.end();
+        });
+        Self { child, address: String::new(), log, reader: Some(reader) }
+    }
+
     /// Where it serves.
     pub fn address(&self) -> &str {
         &self.address
@@ -364,22 +418,38 @@ impl Server {
     /// Waits until it has said something.
     #[track_caller]
     pub fn wait_for(&self, words: &str) -> String {
-        let line = self.log.wait_for(words);
+        let line = self.log.wait_for(words, 1);
         line.unwrap_or_else(|| panic!("the server never said {words:?}; it said:\n{}", self.log()))
+    }
+
+    /// Waits until it has said something so many times; `false` if it ends before that.
+    #[track_caller]
+    pub fn says(&self, words: &str, times: usize) -> bool {
+        let said = self.log.wait_for(words, times).is_some();
+        let ended = self.log.lines.lock().expect("no reader panics").1;
+        assert!(said || ended, "the server never said {words:?} {times} times; it said:\n{}", self.log());
+        said
     }
 
     /// Waits until it takes requests.
     #[track_caller]
     pub fn wait_until_serving(&mut self) {
-        let line = self.wait_for("serving on ");
+        self.wait_for("serving on ");
+        self.serves();
+    }
+
+    /// Waits until it takes requests; `false` if it ends before that.
+    #[track_caller]
+    pub fn serves(&mut self) -> bool {
+        let line = self.log.wait_for("serving on ", 1).unwrap_or_default();
         let rest = line.split("serving on ").nth(1).unwrap_or_default();
         self.address = rest.split(' ').next().unwrap_or_default().into();
+        !self.address.is_empty()
     }
 
     /// Sends it a signal.
-    pub fn signal(&self, signal: i32) {
-        // SAFETY: no memory is passed; the child is ours and not yet waited for.
-        unsafe { libc::kill(self.child.id() as i32, signal) };
+    pub fn signal(&self, number: i32) {
+        signal(self.child.id(), number);
     }
 
     /// Waits for its end.

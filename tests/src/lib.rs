@@ -1,14 +1,17 @@
 //! Whole-system tests of Auriga
 
 pub mod book;
+pub mod copy;
 pub mod exact;
+pub mod full;
 pub mod harness;
 pub mod history;
 pub mod load;
+pub mod log_files;
 pub mod model;
+pub mod power;
 pub mod random_log;
 pub mod seeds;
-pub mod whole;
 
 mod random_log_balances;
 mod random_log_chains;

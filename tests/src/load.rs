@@ -1,7 +1,7 @@
 //! Clients that send transfers for as long as the server lives, and remember what they sent and what they were told.
 
 use crate::harness::HANG;
-use auriga_wire::record::AccountFlags;
+use auriga_wire::record::{AccountFlags, TransferFlags};
 use auriga_wire::reply::ReplyBody;
 use auriga_wire::{
     Account, Client, FaultCode, IdGenerator, Options, Pipeline, Reply, ReplyReader, RequestFrame, Transfer,
@@ -35,15 +35,28 @@ pub struct Sent {
     pub transfer: Transfer,
     /// What came back.
     pub told: Told,
+    /// When it was about to be sent, and when the answer was there, by the clock that [`drive`] was given.
+    pub times: (u64, u64),
 }
 
-/// Accounts of a kind that transfers are made between.
+/// The clock of a test that doesn't ask when something was sent.
+pub const NO_CLOCK: fn() -> u64 = || 0;
+
+impl Sent {
+    fn is_open_pending(&self) -> bool {
+        self.transfer.flags == TransferFlags::PENDING && matches!(self.told, Told::Created(_))
+    }
+}
+
+/// What transfers are made of.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
-    /// Without a limit.
+    /// Accounts without a limit.
     pub open: Vec<u128>,
-    /// Their debits must not exceed their credits.
+    /// Accounts whose debits must not exceed their credits.
     pub limited: Vec<u128>,
+    /// Open pending transfers, to be posted or voided; `None` if no transfer is to have two phases.
+    pub pendings: Option<Vec<Transfer>>,
 }
 
 /// How a client sends.
@@ -55,6 +68,14 @@ pub struct Pattern {
     pub in_flight: usize,
     /// Transfers that it sends at most.
     pub transfers_max: usize,
+    /// Time that it lets pass after each answer, so that what goes on beside gets its part of the processor.
+    pub pause: Duration,
+}
+
+impl Pattern {
+    /// A client that sends without end, as fast as it is answered; the batches are to be chosen.
+    pub const ENDLESS: Self =
+        Self { batches: Vec::new(), in_flight: 4, transfers_max: usize::MAX, pause: Duration::ZERO };
 }
 
 /// A patient client's options: tests run on machines that others load.
@@ -72,6 +93,12 @@ pub fn options() -> Options {
 #[track_caller]
 pub fn connect(address: &str) -> Client {
     Client::connect(address, options()).expect("the server answers")
+}
+
+/// A client that doesn't try again.
+#[track_caller]
+pub fn connect_once(address: &str) -> Client {
+    Client::connect(address, Options { attempts: 1, ..options() }).expect("the server answers")
 }
 
 /// An account of the tests' ledger.
@@ -97,8 +124,34 @@ pub fn transfer(id: u128, debit: u128, credit: u128, amount: u128) -> Transfer {
     }
 }
 
-/// A transfer as random as a test wants: mostly between open accounts, some that a limit may refuse, a few to nowhere.
-pub fn random_transfer(random: &mut fastrand::Rng, id: u128, choice: &Choice) -> Transfer {
+/// A transfer as random as a test wants: mostly between open accounts, some that a limit may refuse, a few to nowhere. With two
+/// phases some are pending, and some post or void one that was. Each is chosen to be ended once.
+pub fn random_transfer(random: &mut fastrand::Rng, id: u128, choice: &mut Choice) -> Transfer {
+    let Some(pendings) = &mut choice.pendings else { return random_plain(random, id, choice) };
+    match random.u32(..10) {
+        0 if !pendings.is_empty() => {
+            let pending = pendings.swap_remove(random.usize(..pendings.len()));
+            random_end(random, id, &pending)
+        }
+        1 => {
+            let plain = random_plain(random, id, choice);
+            Transfer { flags: TransferFlags::PENDING, amount: plain.amount + 1, ..plain }
+        }
+        _ => random_plain(random, id, choice),
+    }
+}
+
+/// A post or void of a pending transfer that says of it what it is, so that it is looked up as it was sent.
+fn random_end(random: &mut fastrand::Rng, id: u128, pending: &Transfer) -> Transfer {
+    let (flags, amount) = match random.bool() {
+        true => (TransferFlags::POST_PENDING_TRANSFER, random.u128(1..=pending.amount)),
+        false => (TransferFlags::VOID_PENDING_TRANSFER, pending.amount),
+    };
+    let user_data_64 = random.u64(1..);
+    Transfer { id, pending_id: pending.id, flags, amount, user_data_64, timestamp: 0, ..*pending }
+}
+
+fn random_plain(random: &mut fastrand::Rng, id: u128, choice: &Choice) -> Transfer {
     let open = |random: &mut fastrand::Rng| choice.open[random.usize(..choice.open.len())];
     let (debit, credit) = loop {
         let pair = match random.u32(..100) {
@@ -120,17 +173,18 @@ pub fn random_transfer(random: &mut fastrand::Rng, id: u128, choice: &Choice) ->
 }
 
 /// Sends until the connection ends, `stop` is set or the pattern's bound is reached; what is under way at a stop or the
-/// bound is waited for. `answers` counts batches that were answered.
+/// bound is waited for. `answers` counts batches that were answered. `clock` may be any that doesn't go back.
 pub fn drive(
     address: &str,
     seed: u64,
     choice: &Choice,
     pattern: &Pattern,
-    stop: &AtomicBool,
-    answers: &AtomicU64,
+    (stop, answers): (&AtomicBool, &AtomicU64),
+    clock: impl Fn() -> u64,
 ) -> Vec<Sent> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut ids = IdGenerator::with_seed(random.u64(..));
+    let mut choice = choice.clone();
     let Ok(mut pipeline) = Pipeline::connect(address, &options(), pattern.in_flight) else {
         return Vec::new();
     };
@@ -142,9 +196,14 @@ pub fn drive(
         if more && pipeline.has_room() {
             let size = pattern.batches[random.usize(..pattern.batches.len())];
             let batch: Vec<_> =
-                (0..size).map(|_| random_transfer(&mut random, ids.next_id(), choice)).collect();
+                (0..size).map(|_| random_transfer(&mut random, ids.next_id(), &mut choice)).collect();
             let first = all.len();
-            all.extend(batch.iter().map(|transfer| Sent { transfer: *transfer, told: Told::Nothing }));
+            let now = clock();
+            all.extend(batch.iter().map(|transfer| Sent {
+                transfer: *transfer,
+                told: Told::Nothing,
+                times: (now, now),
+            }));
             under_way.insert(next_number, first..all.len());
             next_number += 1;
             if pipeline.submit(RequestFrame::create_transfers(&batch)).is_err() {
@@ -156,9 +215,20 @@ pub fn drive(
             return all;
         }
         let Ok((number, reply)) = pipeline.receive() else { return all };
+        let now = clock();
         let range = under_way.remove(&number).expect("a reply belongs to a request");
-        note(&mut all[range], &reply.body, reply.timestamp);
+        note(&mut all[range.clone()], &reply.body, reply.timestamp);
+        for sent in &mut all[range.clone()] {
+            sent.times.1 = now;
+        }
+        if let Some(pendings) = &mut choice.pendings {
+            pendings
+                .extend(all[range].iter().filter(|sent| sent.is_open_pending()).map(|sent| sent.transfer));
+        }
         answers.fetch_add(1, Ordering::Relaxed);
+        if !pattern.pause.is_zero() {
+            std::thread::sleep(pattern.pause);
+        }
     }
 }
 
@@ -173,12 +243,13 @@ pub fn drive_to_the_end(
 ) -> Vec<Sent> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut ids = IdGenerator::with_seed(random.u64(..));
+    let mut choice = choice.clone();
     let Ok(socket) = TcpStream::connect(address) else { return Vec::new() };
     let sent: Vec<Vec<_>> = batches
         .iter()
-        .map(|size| (0..*size).map(|_| random_transfer(&mut random, ids.next_id(), choice)).collect())
+        .map(|size| (0..*size).map(|_| random_transfer(&mut random, ids.next_id(), &mut choice)).collect())
         .collect();
-    let unanswered = |transfer: &Transfer| Sent { transfer: *transfer, told: Told::Nothing };
+    let unanswered = |transfer: &Transfer| Sent { transfer: *transfer, told: Told::Nothing, times: (0, 0) };
     let mut all: Vec<Vec<_>> = sent.iter().map(|batch| batch.iter().map(unanswered).collect()).collect();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -238,14 +309,26 @@ pub fn drive_many(
     enough: u64,
     end: impl FnOnce(),
 ) -> Vec<Sent> {
+    drive_many_timed((address, NO_CLOCK), random, choice, patterns, enough, end)
+}
+
+/// The same, with the times of a clock.
+pub fn drive_many_timed(
+    (address, clock): (&str, impl Fn() -> u64 + Sync),
+    random: &mut fastrand::Rng,
+    choice: &Choice,
+    patterns: &[Pattern],
+    enough: u64,
+    end: impl FnOnce(),
+) -> Vec<Sent> {
     let (stop, answers) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut told = Vec::new();
     std::thread::scope(|scope| {
         let clients: Vec<_> = patterns
             .iter()
             .map(|pattern| {
-                let (seed, stop, answers) = (random.u64(..), &stop, &answers);
-                scope.spawn(move || drive(address, seed, choice, pattern, stop, answers))
+                let (seed, counts, clock) = (random.u64(..), (&stop, &answers), &clock);
+                scope.spawn(move || drive(address, seed, choice, pattern, counts, clock))
             })
             .collect();
         while answers.load(Ordering::Relaxed) < enough && !clients.iter().all(|client| client.is_finished()) {
@@ -282,7 +365,7 @@ pub fn drive_while(
 ) -> Vec<Sent> {
     let (stop, answers) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        let client = scope.spawn(|| drive(address, seed, choice, pattern, &stop, &answers));
+        let client = scope.spawn(|| drive(address, seed, choice, pattern, (&stop, &answers), NO_CLOCK));
         {
             let _stop = StopAtEnd(&stop);
             meanwhile(&answers);
@@ -299,4 +382,25 @@ pub fn wait_for_answers(answers: &AtomicU64, many: u64) {
         assert!(start.elapsed() < 2 * HANG, "the server stopped answering");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Fills the log with requests that leave nothing behind: their transfers have no id, so that none is looked up or remembered.
+pub fn fill_log(
+    address: &str,
+    requests: usize,
+    transfers: usize,
+    in_flight: usize,
+) -> Result<(), auriga_wire::Error> {
+    let mut pipeline = Pipeline::connect(address, &options(), in_flight)?;
+    let batch = vec![Transfer::default(); transfers];
+    for _ in 0..requests {
+        if !pipeline.has_room() {
+            pipeline.receive()?;
+        }
+        pipeline.submit(RequestFrame::create_transfers(&batch))?;
+    }
+    while pipeline.in_flight() > 0 {
+        pipeline.receive()?;
+    }
+    Ok(())
 }

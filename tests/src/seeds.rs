@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 const THREADS: usize = 2;
@@ -41,22 +41,36 @@ pub fn run_seeds<T: Count, E: Display>(
     let seeds = number_from_environment("AURIGA_SEEDS", seeds_default);
     assert!(seeds > 0, "AURIGA_SEEDS: found 0, expected at least 1");
     println!("seeds {first} to {}", first + seeds - 1);
+    let seeds: Vec<u64> = (first..first + seeds).collect();
+    let runs = run_each(&seeds, run);
+    runs.unwrap_or_else(|failed| panic!("see above; AURIGA_SEED={} AURIGA_SEEDS=1 repeats it", failed.seed))
+}
+
+/// A seed that failed; why was printed.
+#[derive(Debug)]
+pub struct Failed {
+    /// The lowest, if several threads found one.
+    pub seed: u64,
+}
+
+/// Runs these seeds until one fails, which is printed.
+pub fn run_each<T: Count, E: Display>(
+    seeds: &[u64],
+    run: impl Fn(u64) -> Result<T, E> + Sync,
+) -> Result<Runs<T>, Failed> {
     let start = Instant::now();
-    let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
+    let (next, failed) = (AtomicUsize::new(0), AtomicU64::new(u64::MAX));
     let sum = Mutex::new(T::default());
     let fail = |seed: u64, what: &dyn Display| {
-        failed.store(true, Relaxed);
+        failed.fetch_min(seed, Relaxed);
         println!("seed {seed}: {what}");
     };
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 let mut tally = T::default();
-                while !failed.load(Relaxed) {
-                    let seed = next.fetch_add(1, Relaxed);
-                    if seed >= first + seeds {
-                        break;
-                    }
+                while failed.load(Relaxed) == u64::MAX {
+                    let Some(seed) = seeds.get(next.fetch_add(1, Relaxed)).copied() else { break };
                     match catch_unwind(AssertUnwindSafe(|| run(seed))) {
                         Ok(Ok(counted)) => tally.add(&counted),
                         Ok(Err(mismatch)) => fail(seed, &mismatch),
@@ -67,9 +81,12 @@ pub fn run_seeds<T: Count, E: Display>(
             });
         }
     });
-    assert!(!failed.into_inner(), "see above; AURIGA_SEED=<seed> AURIGA_SEEDS=1 repeats it");
     let tally = sum.into_inner().expect("no thread panics with the lock");
-    Runs { tally, seeds, seconds: start.elapsed().as_secs_f64() }
+    let seconds = start.elapsed().as_secs_f64();
+    match failed.into_inner() {
+        u64::MAX => Ok(Runs { tally, seeds: seeds.len() as u64, seconds }),
+        seed => Err(Failed { seed }),
+    }
 }
 
 fn number_from_environment(name: &str, default: u64) -> u64 {

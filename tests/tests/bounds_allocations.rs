@@ -111,6 +111,12 @@ impl Machine {
         let (state, outputs, _) = &mut self.shards[shard];
         state.step(clock, input, outputs);
         self.perform(shard);
+        while self.shards[shard].0.can_begin() {
+            let clock = self.clock();
+            let (state, outputs, _) = &mut self.shards[shard];
+            state.step(clock, Input::Begin, outputs);
+            self.perform(shard);
+        }
     }
 
     /// Does what a shard wants done; its disk has done it at once.

@@ -96,7 +96,7 @@ fn reserved(pending: &Transfer) -> Reserved {
 }
 
 /// What the model says of a consumed id.
-pub(crate) fn status(model: &Model, id: u128) -> Status {
+pub fn status(model: &Model, id: u128) -> Status {
     match (model.transfer(id), model.pendings().get(&id)) {
         (None, _) => Status::Refused,
         (Some(_), None) => Status::Created,
@@ -124,8 +124,9 @@ fn execute(
     }
 }
 
-/// Chain by chain, to see which transfer consumes an id. `first` is the first one's position.
-pub(crate) fn execute_transfers(
+/// Executes transfers chain by chain, to see which one consumes an id: its position goes into `positions`. `time` is the
+/// epoch's (nanoseconds), `first` the first one's position. One answer per transfer: `None` for created.
+pub fn execute_transfers(
     model: &mut Model,
     time: u64,
     first: Position,

@@ -145,7 +145,7 @@ impl Logged {
 }
 
 /// What a cut says of ids and limits.
-pub(crate) fn terms_of(cut: &Cut) -> Terms {
+pub fn terms_of(cut: &Cut) -> Terms {
     Terms {
         horizon: cut.horizon,
         ids_through: cut.ids_through,

@@ -92,7 +92,7 @@ fn every_bad_frame_is_named_and_closes_its_connection_alone() {
     let mut book = Book::default();
     book.open_accounts(&mut control, 100);
     let choice = book.choice();
-    let pattern = Pattern { batches: vec![1, 3], in_flight: 1, transfers_max: usize::MAX };
+    let pattern = Pattern { batches: vec![1, 3], in_flight: 1, ..Pattern::ENDLESS };
     let told = drive_while(server.address(), random.u64(..), &choice, &pattern, |_| {
         for Case { what, bytes, code, words, request } in cases() {
             let before = closed(&control.status(false).expect("a status"), code.name());

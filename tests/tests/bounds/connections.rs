@@ -39,7 +39,7 @@ fn ten_thousand_connections_do_not_disturb_one_that_works() {
     let mut book = Book::default();
     book.open_accounts(&mut control, 100);
     let choice = book.choice();
-    let pattern = Pattern { batches: vec![1, 3], in_flight: 1, transfers_max: usize::MAX };
+    let pattern = Pattern { batches: vec![1, 3], in_flight: 1, ..Pattern::ENDLESS };
     let told = drive_while(server.address(), random.u64(..), &choice, &pattern, |answers| {
         let before = resident_bytes(&server);
         let idle: Vec<_> =

@@ -45,7 +45,7 @@ fn impatient_and_greedy_clients_are_closed_for_their_reason() {
     let mut book = Book::default();
     book.open_accounts(&mut control, LOOKED_UP);
     let choice = book.choice();
-    let pattern = Pattern { batches: vec![1, 3], in_flight: 1, transfers_max: usize::MAX };
+    let pattern = Pattern { batches: vec![1, 3], in_flight: 1, ..Pattern::ENDLESS };
     let told = drive_while(server.address(), random.u64(..), &choice, &pattern, |answers| {
         let before = resident_bytes(&server);
         let _silent: Vec<_> = (0..EACH).map(|_| Raw::connect(&server)).collect();

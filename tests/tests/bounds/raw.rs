@@ -1,7 +1,7 @@
 //! A connection that sends any bytes, and what a test looks at from outside of a server.
 
 use auriga_tests::harness::{HANG, Server};
-use auriga_tests::load::{connect, options};
+use auriga_tests::load::{connect, connect_once};
 use auriga_wire::report::Status;
 use auriga_wire::{Client, Fault, Reply, ReplyBody, ReplyReader, RequestFrame};
 use std::io::{Read, Write};
@@ -65,8 +65,7 @@ pub fn client(server: &Server) -> Client {
 /// A client that doesn't try again.
 #[track_caller]
 pub fn impatient_client(server: &Server) -> Client {
-    let once = auriga_wire::Options { attempts: 1, ..options() };
-    Client::connect(server.address(), once).expect("the server answers")
+    connect_once(server.address())
 }
 
 /// Connections that the server closed for this reason.

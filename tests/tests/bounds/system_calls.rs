@@ -1,11 +1,13 @@
-//! No futex call on a shard's thread under load: no lock is waited for, nobody is woken by one.
+//! What a server asks the kernel for, and what it doesn't: no futex call on a shard's thread under load (no lock is waited for,
+//! nobody is woken by one), and what lies in the log is made durable before a start reads it.
 
 use crate::raw::client;
 use auriga_tests::book::Book;
-use auriga_tests::harness::{HANG, Scratch, Start, format, seed};
+use auriga_tests::harness::{HANG, Scratch, Start, format, program, run, seed, text, wait_until};
 use auriga_tests::load::{Pattern, drive_while, wait_for_answers};
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -71,8 +73,8 @@ fn no_futex_call_on_a_shards_thread_under_load() {
     book.open_accounts(&mut client(&server), 1_000);
     let choice = book.choice();
     let patterns = [
-        Pattern { batches: vec![8_190], in_flight: 4, transfers_max: usize::MAX },
-        Pattern { batches: vec![1, 20], in_flight: 4, transfers_max: usize::MAX },
+        Pattern { batches: vec![8_190], in_flight: 4, ..Pattern::ENDLESS },
+        Pattern { batches: vec![1, 20], in_flight: 4, ..Pattern::ENDLESS },
     ];
     let file = scratch.join("strace");
     let small = drive_while(server.address(), random.u64(..), &choice, &patterns[1], |small| {
@@ -96,4 +98,35 @@ fn no_futex_call_on_a_shards_thread_under_load() {
     assert!(of("io_uring_enter") > 0, "strace saw nothing at all:\n{summary}");
     assert_eq!(of("futex"), 0, "futex calls on the shards' threads:\n{summary}");
     server.stop();
+}
+
+#[test]
+fn a_start_makes_the_log_durable_before_it_reads_it() {
+    let scratch = Scratch::new("durable");
+    let data = scratch.join("data");
+    format(&data);
+    let files = ["cuts/00000000.log", "streams/000-00000000.log", "streams/064-00000000.log"];
+    let server = Start::new(&data).shards(2).serve();
+    wait_until("each stream has a file", || files.iter().all(|name| data.join(name).exists()));
+    server.kill();
+    // A start that gets no further than that: somebody else has its address.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let traces = scratch.join("strace");
+    fs::create_dir(&traces).expect("a directory can be made");
+    let mut command = Command::new("strace");
+    // A file for each thread: in one file, a call that another thread's interrupts is written as two lines.
+    command.args(["-ff", "-y", "-e", "trace=fdatasync,io_uring_setup", "-o"]).arg(traces.join("thread"));
+    command.arg(program());
+    command.args(["start", "--data", text(&data), "--shards", "2", "--listen", &address]);
+    run(command).expect(4, &["listen"]);
+    let threads = fs::read_dir(&traces).expect("strace has written its calls").flatten();
+    let calls: String =
+        threads.map(|file| fs::read_to_string(file.path()).expect("strace's files can be read")).collect();
+    for name in files {
+        let is_synced =
+            |line: &str| line.contains("fdatasync") && line.contains(name) && line.ends_with("= 0");
+        assert!(calls.lines().any(is_synced), "{name} is not made durable:\n{calls}");
+    }
+    assert!(!calls.contains("io_uring_setup"), "the log was opened before:\n{calls}");
 }

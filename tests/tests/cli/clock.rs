@@ -6,7 +6,7 @@ use auriga_shards::log::cut::{Cut, CutSector};
 use auriga_shards::log::segment::cut_place;
 use auriga_shards::log::{IdMode, Identity};
 use auriga_tests::harness::{Scratch, Start, format};
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -26,6 +26,8 @@ fn set_time(data: &Path, change: impl Fn(u64) -> u64) {
         previous = Cut { time: change(cut.time), previous, ..cut }.encode(&IDENTITY, &mut sector);
         file.write_all_at(&sector.0, offset).expect("written");
     }
+    // It is of the log as it was.
+    fs::remove_dir_all(data.join("history")).expect("it was kept");
 }
 
 #[test]

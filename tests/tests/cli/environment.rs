@@ -32,19 +32,6 @@ fn format_makes_new_directories_only() {
 }
 
 #[test]
-fn a_second_server_is_refused_and_told_who_is_there() {
-    let scratch = Scratch::new("lock");
-    let data = scratch.join("data");
-    format(&data);
-    let server = Start::new(&data).serve();
-    let owner = format!("process {}", server.id());
-    Start::new(&data).fail().expect(4, &["in use by another auriga", &owner]);
-    // The lock goes with its process, however that ended.
-    server.kill();
-    Start::new(&data).serve().stop();
-}
-
-#[test]
 fn a_port_that_is_taken() {
     let scratch = Scratch::new("port");
     let data = scratch.join("data");

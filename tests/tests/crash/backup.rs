@@ -1,9 +1,9 @@
 //! Backups: taken from a server under load, they are the state after an epoch, to the byte; and nothing else passes for one.
 
-use crate::log_files::hashes;
 use auriga_tests::book::Book;
 use auriga_tests::harness::{Scratch, Start, format, run_auriga, seed, text};
 use auriga_tests::load::{Pattern, connect, drive_while, wait_for_answers};
+use auriga_tests::log_files::hashes;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -42,7 +42,7 @@ fn a_backup_is_the_state_after_its_epoch() {
     let server = Start::new(&data).shards(2).with(&["--checkpoint-every", "3000000"]).serve();
     let mut client = connect(server.address());
     book.open_accounts(&mut client, 200);
-    let pattern = Pattern { batches: vec![1, 30, 2_000], in_flight: 4, transfers_max: usize::MAX };
+    let pattern = Pattern { batches: vec![1, 30, 2_000], in_flight: 4, ..Pattern::ENDLESS };
     let mut backups = Vec::new();
     let told = drive_while(server.address(), random.u64(..), &book.choice(), &pattern, |answers| {
         for number in 0..3 {

@@ -1,12 +1,12 @@
 //! Damage at or below what a later cut proves: the start is refused, says where and what, and changes nothing; `inspect`
 //! says the same.
 
-use crate::log_files::{Area, LogFiles, hashes, reseal};
 use auriga_shards::limits::SECTOR_SIZE;
 use auriga_shards::log::File;
 use auriga_tests::book::Book;
 use auriga_tests::harness::{Scratch, Start, format, run_auriga, seed, text};
 use auriga_tests::load::{Pattern, connect, drive_many};
+use auriga_tests::log_files::{Area, LogFiles, hashes, reseal};
 use std::fs;
 use std::path::Path;
 
@@ -19,8 +19,8 @@ fn write_log(data: &Path, random: &mut fastrand::Rng) -> Book {
     book.open_accounts(&mut client, 100);
     // Two clients: the gate gives one to each shard, so both streams get blocks.
     let patterns = [
-        Pattern { batches: vec![100], in_flight: 1, transfers_max: 2_000 },
-        Pattern { batches: vec![100], in_flight: 1, transfers_max: 2_000 },
+        Pattern { batches: vec![100], in_flight: 1, transfers_max: 2_000, ..Pattern::ENDLESS },
+        Pattern { batches: vec![100], in_flight: 1, transfers_max: 2_000, ..Pattern::ENDLESS },
     ];
     book.note(drive_many(server.address(), random, &book.choice(), &patterns, u64::MAX, || {}));
     server.stop();

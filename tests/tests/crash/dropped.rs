@@ -1,9 +1,10 @@
 //! The end of a log that was being written when the power went: dropped, said, and never back.
 
-use crate::log_files::{Area, LogFiles, hashes};
 use auriga_tests::harness::{Scratch, Start, format, run_auriga, seed, text};
 use auriga_tests::load::{account, connect, transfer};
+use auriga_tests::log_files::{Area, LogFiles, hashes};
 use auriga_wire::{Client, IdGenerator, Transfer};
+use std::fs;
 use std::path::Path;
 
 /// What a power failure can leave of the last epoch. Every variant changes the block, the cut, or both.
@@ -83,6 +84,11 @@ impl Ledger<'_> {
     }
 }
 
+/// History has what a later cut proves: it knows nothing of an epoch that nothing proves, or that was dropped.
+fn forget_history(data: &Path) {
+    fs::remove_dir_all(data.join("history")).expect("it was kept");
+}
+
 #[test]
 fn an_unproven_end_is_dropped_said_and_stays_dropped() {
     let mut random = fastrand::Rng::with_seed(seed("dropped"));
@@ -104,6 +110,7 @@ fn an_unproven_end_is_dropped_said_and_stays_dropped() {
         let area = if is_block { Area::of_block(&last.blocks[0]) } else { Area::of_cut(last.epoch) };
         let (good, cut) = (log.bytes(area), log.bytes(Area::of_cut(last.epoch)));
         log.change(area, tear);
+        forget_history(&data);
         gone.push(ledger.batches.pop().expect("just added"));
         let gone: Vec<_> = gone.iter().collect();
 
@@ -128,6 +135,7 @@ fn an_unproven_end_is_dropped_said_and_stays_dropped() {
         }
         let opening = log.bytes(Area::of_cut(last.epoch));
         log.write(Area::of_cut(last.epoch), &cut);
+        forget_history(&data);
         let text = format!("epoch {}, {} at byte", last.epoch, Area::of_cut(last.epoch).file);
         Start::new(&data).fail().expect(3, &[&text, "continues another one", "Nothing was changed"]);
         log.write(Area::of_cut(last.epoch), &opening);

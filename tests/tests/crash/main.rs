@@ -1,13 +1,11 @@
-//! Crashes: what was acknowledged survives kill -9, any number of shards reads what another number wrote, and damage
-//! of every kind is told apart from an unfinished write.
+//! Crashes: what was acknowledged survives, any number of shards reads what another number wrote, and damage of every kind is told
+//! apart from an unfinished write. Kills under load are in `faults`.
 
 mod backup;
 mod damage;
 mod dropped;
 mod history;
 mod idempotence;
-mod kills;
-mod log_files;
 mod recycling;
 mod repair;
 mod serializable;

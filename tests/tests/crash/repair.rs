@@ -1,10 +1,10 @@
 //! What is damaged and can be had again from what is not: it is named, and mended only when that is asked for.
 
-use crate::log_files::{Area, LogFiles, hashes};
 use auriga_shards::log::File;
 use auriga_tests::book::Book;
 use auriga_tests::harness::{Scratch, Start, format, run_auriga, seed, text};
 use auriga_tests::load::{Pattern, connect, drive_many};
+use auriga_tests::log_files::{Area, LogFiles, hashes};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -39,9 +39,9 @@ fn what_can_be_mended_is_mended_and_nothing_else_is_touched() {
     let server = Start::new(&data).shards(2).with(&["--checkpoint-every", "1000000"]).serve();
     let mut client = connect(server.address());
     book.open_accounts(&mut client, 100);
-    let pattern = Pattern { batches: vec![1_000], in_flight: 4, transfers_max: 40_000 };
+    let pattern = Pattern { batches: vec![1_000], in_flight: 4, transfers_max: 40_000, ..Pattern::ENDLESS };
     book.note(drive_many(server.address(), &mut random, &book.choice(), &[pattern], u64::MAX, || {}));
-    server.wait_for("checkpoint after epoch");
+    server.wait_for("is whole");
     run_auriga(&["inspect", "--verify", "--data", text(&data)]).expect(4, &["is in use by another auriga"]);
     server.stop();
     expect_findings(&data, 0, &["checkpoint     after epoch", "as a replay says", "good"]);

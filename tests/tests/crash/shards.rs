@@ -15,9 +15,9 @@ fn any_number_of_shards_reads_what_two_wrote() {
     let mut client = connect(server.address());
     book.open_accounts(&mut client, 200);
     let patterns = [
-        Pattern { batches: vec![1, 50], in_flight: 8, transfers_max: 5_000 },
-        Pattern { batches: vec![500, 8_190], in_flight: 4, transfers_max: 60_000 },
-        Pattern { batches: vec![100], in_flight: 16, transfers_max: 20_000 },
+        Pattern { batches: vec![1, 50], in_flight: 8, transfers_max: 5_000, ..Pattern::ENDLESS },
+        Pattern { batches: vec![500, 8_190], in_flight: 4, transfers_max: 60_000, ..Pattern::ENDLESS },
+        Pattern { batches: vec![100], in_flight: 16, transfers_max: 20_000, ..Pattern::ENDLESS },
     ];
     let told = drive_many(server.address(), &mut random, &book.choice(), &patterns, u64::MAX, || {});
     book.note(told);

@@ -1,6 +1,6 @@
 //! The readers of the log: segment headers, cuts, blocks, and what recovery accepts of a chain of cuts.
 
-use super::{Flips, damage, iterations};
+use auriga_fuzzing::{Flips, damage, inputs};
 use auriga_shards::ledger::terms::Limited;
 use auriga_shards::limits::{EPOCH_BLOCKS_MAX, EPOCH_UNITS_MAX, SECTOR_SIZE};
 use auriga_shards::log::block::{Block, Place};
@@ -65,24 +65,22 @@ fn a_segment_header_of_any_bytes() {
     let file = File::Stream { stream: 9, segment: 2 };
     let good = file.header(&IDENTITY);
     assert_eq!(file.check_header(&IDENTITY, &good), Ok(()));
-    bolero::check!().with_iterations(iterations()).with_type::<(bool, Flips)>().for_each(
-        |(resealed, flips)| {
-            let mut sector = good.to_vec();
-            let changed = damage(&mut sector, flips);
-            if *resealed {
-                reseal(&mut sector);
-                let _ = file.check_header(&IDENTITY, &sector);
-            } else if changed {
-                assert!(file.check_header(&IDENTITY, &sector).is_err(), "damage was not noticed");
-            }
-        },
-    );
+    inputs!((bool, Flips)).for_each(|(resealed, flips)| {
+        let mut sector = good.to_vec();
+        let changed = damage(&mut sector, flips);
+        if *resealed {
+            reseal(&mut sector);
+            let _ = file.check_header(&IDENTITY, &sector);
+        } else if changed {
+            assert!(file.check_header(&IDENTITY, &sector).is_err(), "damage was not noticed");
+        }
+    });
 }
 
 #[test]
 fn a_damaged_cut_is_refused() {
     let (good, _) = encode(&good_cut());
-    bolero::check!().with_iterations(iterations()).with_type::<Flips>().for_each(|flips| {
+    inputs!(Flips).for_each(|flips| {
         let mut sector = good.0.to_vec();
         if damage(&mut sector, flips) {
             assert!(Cut::decode(&IDENTITY, &sector).is_err(), "damage was not noticed");
@@ -93,7 +91,7 @@ fn a_damaged_cut_is_refused() {
 #[test]
 fn a_cut_of_any_bytes_under_a_good_checksum() {
     let (good, _) = encode(&good_cut());
-    bolero::check!().with_iterations(iterations()).with_type::<Flips>().for_each(|flips| {
+    inputs!(Flips).for_each(|flips| {
         let mut sector = good.0.to_vec();
         // Most of a sector is unused: damage goes to header and entries.
         damage(&mut sector[16..16 + 512], flips);
@@ -113,7 +111,7 @@ fn a_damaged_block_is_refused() {
     let good = block.bytes().to_vec();
     let used = entry.units as usize * 128;
     assert_eq!(block.open(&entry, &PLACE), Ok(()));
-    bolero::check!().with_iterations(iterations() / 10).with_type::<Flips>().for_each(|flips| {
+    inputs!(Flips, 10).for_each(|flips| {
         let mut damaged = Block::with_size(good.len());
         let memory = damaged.memory_mut();
         memory[..good.len()].copy_from_slice(&good);
@@ -125,7 +123,7 @@ fn a_damaged_block_is_refused() {
 
 #[test]
 fn a_block_with_requests_of_any_kind_under_good_checksums() {
-    let input = bolero::check!().with_iterations(iterations() / 10).with_type::<(u16, u8, Flips)>();
+    let input = inputs!((u16, u8, Flips), 10);
     input.for_each(|(command, records, flips)| {
         let body = vec![0; 128 * (usize::from(*records) % 40)];
         let mut header = Header::request(Command::CreateAccounts, 1, body.len());
@@ -155,7 +153,7 @@ fn recovery_of_a_damaged_chain() {
             (cut, sector.0.to_vec())
         })
         .collect();
-    let input = bolero::check!().with_iterations(iterations() / 4).with_type::<(u8, u8, Flips)>();
+    let input = inputs!((u8, u8, Flips), 4);
     input.for_each(|(swap, with, flips)| {
         let mut sectors: Vec<_> = cuts.iter().map(|(_, sector)| sector.clone()).collect();
         sectors.swap(usize::from(*swap) % 8, usize::from(*with) % 8);
@@ -182,7 +180,7 @@ fn recovery_of_a_damaged_chain() {
 /// Any bytes where any good cut may point to.
 #[test]
 fn a_block_of_any_bytes() {
-    let input = bolero::check!().with_iterations(iterations() / 10).with_type::<(u16, u128, bool, Vec<u8>)>();
+    let input = inputs!((u16, u128, bool, Vec<u8>), 10);
     input.for_each(|(units, checksum, magic, bytes)| {
         let units = u32::from(*units) % 8_191 + 2;
         let entry = BlockEntry::new(PLACE.stream, units, PLACE.offset, *checksum);

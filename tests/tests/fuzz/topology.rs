@@ -1,6 +1,6 @@
 //! The topology file.
 
-use super::{Flips, damage, iterations};
+use auriga_fuzzing::{Flips, damage, inputs};
 use auriga_numa_topology::Topology;
 
 const GOOD: &str = "format = 1\nshards = [\n    { cpu = 0, node = 0 },\n    { cpu = 1, node = 1 },\n]\n\n[housekeeping]\ncpus = [2, 3]\n";
@@ -16,13 +16,13 @@ fn parse(text: &str) {
 
 #[test]
 fn any_text() {
-    bolero::check!().with_iterations(iterations()).with_type::<String>().for_each(|text| parse(text));
+    inputs!(String).for_each(|text| parse(text));
 }
 
 #[test]
 fn a_damaged_file() {
     assert!(Topology::parse(GOOD).is_ok());
-    bolero::check!().with_iterations(iterations()).with_type::<Flips>().for_each(|flips| {
+    inputs!(Flips).for_each(|flips| {
         let mut bytes = GOOD.as_bytes().to_vec();
         damage(&mut bytes, flips);
         parse(&String::from_utf8_lossy(&bytes));
@@ -31,8 +31,7 @@ fn a_damaged_file() {
 
 #[test]
 fn numbers_of_any_size() {
-    let input =
-        bolero::check!().with_iterations(iterations()).with_type::<(i64, Vec<(i64, i64)>, Vec<u64>)>();
+    let input = inputs!((i64, Vec<(i64, i64)>, Vec<u64>));
     input.for_each(|(format, shards, cpus)| {
         let format = if format % 2 == 0 { 1 } else { *format };
         let shards: Vec<_> =

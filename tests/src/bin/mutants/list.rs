@@ -53,7 +53,6 @@ const SHARD: &str = "shard.rs";
 const ANSWER: &str = "answer.rs";
 const FETCH: &str = "fetch.rs";
 const RULES: &str = "ledger/rules.rs";
-const IDS: &str = "ledger/ids.rs";
 const TERMS: &str = "ledger/terms.rs";
 const REPLY: &str = "reply.rs";
 
@@ -417,15 +416,6 @@ pub const MUTATIONS: &[Mutation] = &[
         "lives: a transfer is read from the log without its check",
         "if check_of(transfer.id, content_hash(&transfer)) != item.check {",
         "if check_of(0, 0) == 1 {",
-    ),
-    mutation(
-        Lives(1_000),
-        IDS,
-        "lives: the check of a transfer leaves out its id",
-        "    let id = id as u64 ^ (id >> 64) as u64;
-",
-        "    let id = (id as u64) & 0;
-",
     ),
     mutation(
         Lives(100),

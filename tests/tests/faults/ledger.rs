@@ -1,0 +1,44 @@
+//! What the tests here do with a ledger over and over.
+
+use auriga_tests::book::Book;
+use auriga_tests::harness::{Server, Start, run_auriga, text};
+use auriga_tests::load::{Pattern, connect, drive_while};
+use std::path::Path;
+use std::time::Duration;
+
+/// Time that a client leaves after each answer. As fast as possible would be two thousand epochs a second: history falls behind on
+/// two processors, and checkpoints wait for it.
+const PAUSE: Duration = Duration::from_millis(4);
+
+/// Sends small batches of transfers of all kinds until the server has said something so many times, or is gone. `false` if it
+/// is gone.
+#[track_caller]
+pub fn drive_until(server: &Server, book: &mut Book, seed: u64, words: &str, times: usize) -> bool {
+    let pattern = Pattern { batches: vec![1, 20], pause: PAUSE, ..Pattern::ENDLESS };
+    let mut said = false;
+    let told = drive_while(server.address(), seed, &book.choice_of_two_phases(), &pattern, |_| {
+        said = server.says(words, times);
+    });
+    book.note(told);
+    said
+}
+
+/// Starts a server that takes no checkpoints, holds it against the book, and kills it. What `inspect` then finds in the directory
+/// is the same state. Returns what the server has said.
+#[track_caller]
+pub fn check(
+    data: &Path,
+    shards: u16,
+    options: &[&str],
+    book: &mut Book,
+    random: &mut fastrand::Rng,
+) -> String {
+    let server = Start::new(data).shards(shards).with(&["--checkpoint-every", "0"]).with(options).serve();
+    let mut client = connect(server.address());
+    book.check(&mut client, random, false);
+    let digest = client.status(true).expect("a status").digest.expect("the digest was asked for");
+    let said = server.kill();
+    let report = run_auriga(&["inspect", "--data", text(data), "--digest", "--json"]).expect(0, &[]).json();
+    assert_eq!(report["state"]["digest"], format!("{digest:032x}"), "{report}");
+    said
+}
