@@ -2,6 +2,7 @@
 
 use crate::workload::{WORKERS_MAX, Workload};
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
+use std::path::PathBuf;
 
 /// How much is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -60,6 +61,9 @@ pub struct RunArgs {
     /// Seconds without any answer after which the run fails
     #[arg(long, default_value_t = 30.0, value_parser = seconds)]
     pub timeout: f64,
+    /// File for the time and latency of every measured request that creates transfers, as CSV
+    #[arg(long, value_name = "FILE")]
+    pub requests: Option<PathBuf>,
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     pub json: bool,

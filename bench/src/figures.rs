@@ -1,20 +1,7 @@
-//! What a phase of the load measures, and what a worker shows while it works.
+//! What a phase of the load measures.
 
 use hdrhistogram::Histogram;
-use std::sync::atomic::AtomicU64;
 use std::time::Instant;
-
-/// What a worker shows while it works. Written by it alone, read by the progress bar.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct Glance {
-    /// Transfers created in this phase.
-    pub created: AtomicU64,
-    /// Transfers refused in this phase.
-    pub refused: AtomicU64,
-    /// p99 latency of the last half second.
-    pub p99_ns: AtomicU64,
-}
 
 /// How many transfers of each kind there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +39,8 @@ pub struct Figures {
     pub counts: Counts,
     /// Latency of each request that creates transfers.
     pub latency: Histogram<u64>,
+    /// When each of these was sent, or should have been, and its latency in nanoseconds; only if that was asked for.
+    pub requests: Option<Vec<(Instant, u64)>>,
     /// Latency of each look-up.
     pub lookups: Histogram<u64>,
     /// Time of the first send (or intended send).
@@ -61,11 +50,12 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Nothing yet.
-    pub fn new() -> Self {
+    /// Nothing yet. With a list of all requests, or without.
+    pub fn new(lists: bool) -> Self {
         Self {
             counts: Counts::default(),
             latency: latency_histogram(),
+            requests: lists.then(Vec::new),
             lookups: latency_histogram(),
             first_send: None,
             last_reply: None,
@@ -77,6 +67,9 @@ impl Figures {
         self.counts.add(&other.counts);
         self.latency.add(&other.latency).expect("both have the same bounds");
         self.lookups.add(&other.lookups).expect("both have the same bounds");
+        if let (Some(all), Some(others)) = (&mut self.requests, &other.requests) {
+            all.extend(others);
+        }
         self.first_send = [self.first_send, other.first_send].into_iter().flatten().min();
         self.last_reply = self.last_reply.max(other.last_reply);
     }

@@ -3,13 +3,13 @@
 use crate::differences::Differences;
 use crate::drive::Work;
 use crate::failure::Failure;
-use crate::figures::{Figures, Glance, latency_histogram};
+use crate::figures::{Figures, latency_histogram};
 use crate::model::Model;
 use crate::workload::{CODE, LEDGER, LookUp, Plan};
+use auriga_signals::Glance;
 use auriga_wire::frame::Command;
 use auriga_wire::{Account, Reply, ReplyBody, RequestFrame, Transfer};
 use hdrhistogram::Histogram;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// How often a worker says what its p99 was.
@@ -38,15 +38,15 @@ pub struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    /// A load that has sent nothing. `started` is the instant of the plan's `started_ms`.
-    pub fn new(plan: Plan, worker: u8, started: Instant, glance: &'a Glance) -> Self {
+    /// A load that has sent nothing. `started` is the instant of the plan's `started_ms`. With a list of all requests, or without.
+    pub fn new(plan: Plan, worker: u8, started: Instant, lists: bool, glance: &'a Glance) -> Self {
         Self {
             model: Model::new(plan, worker),
             stopped: None,
             looked_up: 0,
             lookup_differences: Differences::default(),
             lookup_due: None,
-            figures: Figures::new(),
+            figures: Figures::new(lists),
             recent: latency_histogram(),
             recent_until: started + GLANCE,
             started,
@@ -56,9 +56,9 @@ impl<'a> Load<'a> {
 
     /// Ends a phase: hands out its figures and starts new ones.
     pub fn take_figures(&mut self) -> Figures {
-        self.glance.created.store(0, Relaxed);
-        self.glance.refused.store(0, Relaxed);
-        std::mem::replace(&mut self.figures, Figures::new())
+        self.glance.show(0, 0);
+        let lists = self.figures.requests.is_some();
+        std::mem::replace(&mut self.figures, Figures::new(lists))
     }
 
     fn lookup_after(&self, batch: u64) -> Option<LookUp> {
@@ -119,14 +119,16 @@ impl<'a> Load<'a> {
     fn record(&mut self, since: Instant, now: Instant) {
         let latency = nanoseconds(since, now);
         self.figures.latency.saturating_record(latency);
+        if let Some(requests) = &mut self.figures.requests {
+            requests.push((since, latency));
+        }
         let first = self.figures.first_send.get_or_insert(since);
         *first = since.min(*first);
         self.figures.last_reply = Some(now);
         self.recent.saturating_record(latency);
-        self.glance.created.store(self.figures.counts.created, Relaxed);
-        self.glance.refused.store(self.figures.counts.refused, Relaxed);
+        self.glance.show(self.figures.counts.created, self.figures.counts.refused);
         if now >= self.recent_until {
-            self.glance.p99_ns.store(self.recent.value_at_quantile(0.99), Relaxed);
+            self.glance.show_p99(self.recent.value_at_quantile(0.99));
             self.recent.reset();
             self.recent_until = now + GLANCE;
         }

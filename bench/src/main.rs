@@ -1,26 +1,6 @@
-//! Auriga's load generator: drives a server, measures it, and verifies the money afterwards.
-//!
-//! It depends on the wire crate alone: what it knows of a server, it knows from the socket. See `README.md`.
+//! The load generator's command line.
 
-mod args;
-mod ask;
-mod differences;
-mod draw;
-mod drive;
-mod failure;
-mod figures;
-mod grow;
-mod load;
-mod model;
-mod progress;
-mod replay;
-mod report;
-mod run;
-mod schedule;
-mod table;
-mod verify;
-mod workload;
-
+use auriga_bench::{args, ask, grow, replay, run};
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,9 +1,8 @@
 //! The progress bar: on a terminal only, to stderr.
 
-use crate::figures::Glance;
 use crate::report::{count, milliseconds};
+use auriga_signals::Glance;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// How often the bar is drawn.
@@ -33,9 +32,9 @@ impl Progress {
     pub fn draw<'a>(&mut self, glances: impl Iterator<Item = &'a Glance>) {
         let (mut created, mut refused, mut p99) = (0, 0, 0);
         for glance in glances {
-            created += glance.created.load(Relaxed);
-            refused += glance.refused.load(Relaxed);
-            p99 = p99.max(glance.p99_ns.load(Relaxed));
+            created += glance.created();
+            refused += glance.refused();
+            p99 = p99.max(glance.p99_ns());
         }
         let now = Instant::now();
         let seconds = (now - self.last.0).as_secs_f64().max(0.001);

@@ -4,7 +4,7 @@ use crate::args::{RunArgs, Verify};
 use crate::differences::Differences;
 use crate::drive::Driver;
 use crate::failure::Failure;
-use crate::figures::{Counts, Figures, Glance};
+use crate::figures::{Counts, Figures};
 use crate::load::Load;
 use crate::model::{Sums, code_name};
 use crate::progress::{Progress, REFRESH};
@@ -12,9 +12,13 @@ use crate::report::{self, Latency, Report, count, say};
 use crate::schedule::Schedule;
 use crate::verify::{self, AccountCheck, Before, Changes, TransferCheck};
 use crate::workload::{CODE, LEDGER, Plan, account_id};
+use auriga_signals::Glance;
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use auriga_wire::report::Status;
 use auriga_wire::{Account, AccountCode, Client, Options};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -41,8 +45,9 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     let started = Instant::now();
     let plan = plan(args);
     let glances: Vec<Glance> = (0..args.workers).map(|_| Glance::default()).collect();
-    let mut loads: Vec<Load<'_>> =
-        glances.iter().zip(0..).map(|(glance, worker)| Load::new(plan, worker, started, glance)).collect();
+    let lists = args.requests.is_some();
+    let load = |(glance, worker)| Load::new(plan, worker, started, lists, glance);
+    let mut loads: Vec<Load<'_>> = glances.iter().zip(0..).map(load).collect();
     let mut drivers = connect(args, &options, args.connections as usize, args.in_flight as usize)?;
     let mut whole = Counts::default();
     if args.warm_up > 0.0 {
@@ -56,6 +61,10 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     let histograms = report::since(report::fetch_histograms(&mut client, status.shards)?, &histograms)?;
     drop(drivers);
     whole.add(&figures.counts);
+    if let (Some(path), Some(requests)) = (&args.requests, &figures.requests) {
+        let written = write_requests(path, requests, started, plan.started_ms);
+        written.map_err(|error| Failure::Failed(format!("can't write {}: {error}", path.display())))?;
+    }
 
     let bytes_logged = status_after.bytes_logged.saturating_sub(status.bytes_logged);
     let flushes = status_after.flushes.saturating_sub(status.flushes);
@@ -88,6 +97,22 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
         say(&serde_json::to_string(&report).map_err(|error| Failure::Failed(error.to_string()))?);
     }
     Ok(verified && !stopped)
+}
+
+/// Writes when each request was sent, or should have been, in nanoseconds since 1970, and its latency in nanoseconds.
+fn write_requests(
+    path: &Path,
+    requests: &[(Instant, u64)],
+    started: Instant,
+    started_ms: u64,
+) -> std::io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    writeln!(file, "sent_ns,latency_ns")?;
+    for (sent, latency) in requests {
+        let sent = sent.saturating_duration_since(started).as_nanos() as u64 + started_ms * 1_000_000;
+        writeln!(file, "{sent},{latency}")?;
+    }
+    file.flush()
 }
 
 fn introduction(args: &RunArgs, status: &Status) -> String {
@@ -204,7 +229,7 @@ fn phase(
         joined.collect::<Vec<_>>()
     });
     progress.finish();
-    let (mut figures, mut unsent) = (Figures::new(), 0);
+    let (mut figures, mut unsent) = (Figures::new(args.requests.is_some()), 0);
     for result in results {
         let (part, part_unsent) = result?;
         figures.add(&part);

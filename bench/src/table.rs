@@ -5,6 +5,7 @@ use auriga_wire::Transfer;
 use csv::{Reader, ReaderBuilder, StringRecord};
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Read;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::str::FromStr;
@@ -29,7 +30,12 @@ pub struct Balance {
 
 /// Reads transfers: columns `id`, `debit_account`, `credit_account`, `amount_minor` and `code`; others are ignored.
 pub fn read_transfers(path: &Path, ledger: u32) -> Result<Vec<Row>, Failure> {
-    let mut table = Table::open(path, &["id", "debit_account", "credit_account", "amount_minor", "code"])?;
+    transfers_in(path, open(path)?, ledger)
+}
+
+fn transfers_in(path: &Path, file: impl Read, ledger: u32) -> Result<Vec<Row>, Failure> {
+    let columns = ["id", "debit_account", "credit_account", "amount_minor", "code"];
+    let mut table = Table::new(path, file, &columns)?;
     let mut rows = Vec::new();
     let mut lines = HashMap::new();
     while let Some(line) = table.next_line()? {
@@ -62,7 +68,11 @@ pub fn read_transfers(path: &Path, ledger: u32) -> Result<Vec<Row>, Failure> {
 
 /// Reads balances: columns `account`, `debits_posted` and `credits_posted`; others are ignored.
 pub fn read_balances(path: &Path) -> Result<HashMap<u128, Balance>, Failure> {
-    let mut table = Table::open(path, &["account", "debits_posted", "credits_posted"])?;
+    balances_in(path, open(path)?)
+}
+
+fn balances_in(path: &Path, file: impl Read) -> Result<HashMap<u128, Balance>, Failure> {
+    let mut table = Table::new(path, file, &["account", "debits_posted", "credits_posted"])?;
     let mut balances = HashMap::new();
     while table.next_line()?.is_some() {
         let account = table.number::<u128>(0, "an account's number")?;
@@ -75,19 +85,23 @@ pub fn read_balances(path: &Path) -> Result<HashMap<u128, Balance>, Failure> {
     Ok(balances)
 }
 
-struct Table<'a> {
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|error| Failure::Usage(format!("{}: can't be read: {error}", path.display())))
+}
+
+struct Table<'a, R> {
     path: &'a Path,
-    reader: Reader<File>,
+    reader: Reader<R>,
     /// Names of the wanted columns, and where each stands in the file.
     columns: Vec<(&'static str, usize)>,
     record: StringRecord,
 }
 
-impl<'a> Table<'a> {
-    fn open(path: &'a Path, wanted: &[&'static str]) -> Result<Self, Failure> {
+impl<'a, R: Read> Table<'a, R> {
+    fn new(path: &'a Path, file: R, wanted: &[&'static str]) -> Result<Self, Failure> {
         let broken =
             |error: csv::Error| Failure::Usage(format!("{}: can't be read: {error}", path.display()));
-        let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(broken)?;
+        let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
         let header = reader.headers().map_err(broken)?;
         let mut columns = Vec::new();
         for name in wanted {
@@ -129,5 +143,49 @@ impl<'a> Table<'a> {
             self.path.display(),
             self.line()
         ))
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+    use auriga_fuzzing::{Flips, damage, inputs};
+
+    const GOOD: &str =
+        "id,debit_account,credit_account,amount_minor,code\n1,2,3,400,5\n2,3,2,4,5\n3,2,9,0,1\n";
+
+    /// What is taken can be sent; what isn't is refused with the file's name.
+    fn read(bytes: &[u8]) {
+        let path = Path::new("table.csv");
+        match transfers_in(path, bytes, 1) {
+            Ok(rows) => {
+                assert!(!rows.is_empty());
+                for Row { transfer, line } in rows {
+                    assert!(transfer.id != 0 && transfer.code != 0 && line > 1, "{transfer:?}");
+                }
+            }
+            Err(failure) => assert!(failure.to_string().starts_with("table.csv: "), "{failure}"),
+        }
+        let _ = balances_in(path, bytes);
+    }
+
+    #[test]
+    fn a_table_of_any_bytes() {
+        inputs!(Vec<u8>).for_each(|bytes| read(bytes));
+    }
+
+    #[test]
+    fn a_damaged_table() {
+        assert_eq!(transfers_in(Path::new("table.csv"), GOOD.as_bytes(), 1).expect("a good table").len(), 3);
+        inputs!(Flips).for_each(|flips| {
+            let mut bytes = GOOD.as_bytes().to_vec();
+            damage(&mut bytes, flips);
+            read(&bytes);
+            let balances =
+                GOOD.replace("id,debit_account,credit_account", "account,debits_posted,credits_posted");
+            let mut bytes = balances.into_bytes();
+            damage(&mut bytes, flips);
+            read(&bytes);
+        });
     }
 }

@@ -1,0 +1,129 @@
+//! The log's writes alone: as large, as durable and as overlapped as the server's, into files that are prepared as its own.
+//!
+//! A flush is one block of each shard and the cut beside them, all under way at once; the next begins when all are durable.
+
+use auriga_shards::limits::{BLOCK_SIZE_MAX, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
+use auriga_shards::log::Sector;
+use io_uring::{IoUring, opcode, types};
+use std::fs::{File, OpenOptions};
+use std::io::{Error, ErrorKind, Result, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Flushes before the measured ones.
+const WARM_UP: u64 = 4;
+/// Flushes that are measured: a segment of each stream.
+pub const FLUSHES: u64 = STREAM_SEGMENT_SIZE / BLOCK_SIZE_MAX as u64;
+
+/// Files like the log's, removed when it is dropped.
+struct Files {
+    directory: PathBuf,
+    streams: Vec<File>,
+    cuts: File,
+}
+
+impl Files {
+    fn make(directory: &Path, shards: u16) -> Result<Self> {
+        let directory = directory.join("writes");
+        std::fs::create_dir(&directory)?;
+        let made = (|| {
+            let block = BLOCK_SIZE_MAX as u64;
+            let stream =
+                |shard| make(&directory.join(format!("stream-{shard}")), (FLUSHES + WARM_UP) * block);
+            let streams = (0..shards).map(stream).collect::<Result<Vec<File>>>()?;
+            let cuts = make(&directory.join("cuts"), (FLUSHES + WARM_UP) * SECTOR_SIZE as u64)?;
+            Ok((streams, cuts))
+        })();
+        match made {
+            Ok((streams, cuts)) => Ok(Self { directory, streams, cuts }),
+            Err(error) => {
+                let _ = std::fs::remove_dir_all(&directory);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A file that is allocated and written with zeros, durably.
+fn make(path: &Path, size: u64) -> Result<File> {
+    let options = OpenOptions::new().create_new(true).write(true).custom_flags(libc::O_DIRECT).clone();
+    let mut file = options.open(path)?;
+    // SAFETY: the descriptor is open; no memory is passed. Where it can't be done, what is written allocates as well.
+    unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, size as libc::off_t) };
+    let zeros: Vec<Sector> = bytemuck::allocation::zeroed_vec(BLOCK_SIZE_MAX / SECTOR_SIZE);
+    let zeros: &[u8] = bytemuck::cast_slice(&zeros);
+    let mut left = size as usize;
+    while left > 0 {
+        let part = left.min(zeros.len());
+        file.write_all(&zeros[..part])?;
+        left -= part;
+    }
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// The time of [`FLUSHES`] flushes of full blocks of so many shards, in a directory of the disk.
+pub fn flushes(directory: &Path, shards: u16) -> Result<Duration> {
+    let files = Files::make(directory, shards)?;
+    let mut ring = IoUring::new(u32::from(shards) + 1)?;
+    let blocks: Vec<Vec<Sector>> = (0..shards).map(block).collect();
+    let cut = block(0);
+    let mut begun = Instant::now();
+    for flush in 0..WARM_UP + FLUSHES {
+        if flush == WARM_UP {
+            begun = Instant::now();
+        }
+        let writes = files.streams.iter().zip(&blocks).map(|(file, block)| (file, &block[..]));
+        for (file, sectors) in writes.chain([(&files.cuts, &cut[..1])]) {
+            let bytes: &[u8] = bytemuck::cast_slice(sectors);
+            let fd = types::Fd(file.as_raw_fd());
+            let write = opcode::Write::new(fd, bytes.as_ptr(), bytes.len() as u32);
+            let write = write.offset(flush * bytes.len() as u64).rw_flags(libc::RWF_DSYNC).build();
+            // SAFETY: memory and file live until the loop below has seen the completion of each write.
+            let pushed = unsafe { ring.submission().push(&write.user_data(bytes.len() as u64)) };
+            pushed.map_err(|_| Error::other("io_uring has no room for a flush"))?;
+        }
+        wait(&mut ring, usize::from(shards) + 1)?;
+    }
+    Ok(begun.elapsed())
+}
+
+/// Waits until so many writes are durable. After a failure the kernel may still read the memory: the caller ends with it.
+fn wait(ring: &mut IoUring, writes: usize) -> Result<()> {
+    let mut left = writes;
+    let mut failure = None;
+    while left > 0 {
+        match ring.submit_and_wait(left) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for entry in ring.completion() {
+            left -= 1;
+            if entry.result() < 0 {
+                failure = Some(Error::from_raw_os_error(-entry.result()));
+            } else if entry.result() as u64 != entry.user_data() {
+                failure = Some(Error::other(format!("{} of {} bytes", entry.result(), entry.user_data())));
+            }
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+/// A block's memory with something in it that no drive can leave out.
+fn block(shard: u16) -> Vec<Sector> {
+    let mut sectors: Vec<Sector> = bytemuck::allocation::zeroed_vec(BLOCK_SIZE_MAX / SECTOR_SIZE);
+    let mut state = u64::from(shard) + 1;
+    for word in bytemuck::cast_slice_mut::<Sector, u64>(&mut sectors) {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *word = state;
+    }
+    sectors
+}

@@ -1,0 +1,108 @@
+//! The measuring side of `bench/limits` and `bench/instructions`.
+
+use auriga_micro::instructions::Table;
+use auriga_micro::limit::{Report, Turn};
+use auriga_micro::parts;
+use auriga_shards::limits::STREAMS;
+use clap::{Parser, Subcommand};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Measures what the machine allows and what the engine's stages cost. Called by bench/limits and bench/instructions.
+///
+/// Exit codes: 0 all is well, 1 failed, 2 usage, 4 the machine lacks something.
+#[derive(Debug, Parser)]
+#[command(name = "auriga-micro", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure every part of the limit once, and print it as a line of JSON
+    Parts {
+        /// A directory on the disk of the log
+        #[arg(long)]
+        data: PathBuf,
+        /// Shards whose blocks a flush writes
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=STREAMS as i64))]
+        shards: u16,
+    },
+    /// Tell what the turns in a file come to: lines of `parts`, and of the server
+    Limit {
+        /// The file
+        turns: PathBuf,
+        /// Print one JSON object as the last line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the table of what gungraun has counted
+    Instructions {
+        /// What it printed with --output-format=json
+        counted: PathBuf,
+        /// What `rustc --version` says
+        #[arg(long)]
+        compiler: String,
+        /// Compare with this table instead
+        #[arg(long, value_name = "TABLE")]
+        check: Option<PathBuf>,
+    },
+}
+
+/// Why it ends, and with which code.
+struct Failure(u8, String);
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(text) => {
+            let written = writeln!(std::io::stdout(), "{text}");
+            if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+        }
+        Err(Failure(code, text)) => {
+            let _ = writeln!(std::io::stderr(), "auriga-micro: {text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<String, Failure> {
+    match command {
+        Command::Parts { data, shards } => {
+            let parts = parts::measure(&data, shards).map_err(|error| {
+                Failure(4, format!("the parts can't be measured in {}: {error}", data.display()))
+            })?;
+            Ok(serde_json::to_string(&Turn::Parts(parts)).expect("figures are numbers"))
+        }
+        Command::Limit { turns, json } => {
+            let turns = read(&turns)?;
+            let turns: Result<Vec<Turn>, _> = turns.lines().map(serde_json::from_str).collect();
+            let turns = turns.map_err(|error| Failure(1, format!("a turn can't be read: {error}")))?;
+            let cores = std::thread::available_parallelism()
+                .map_err(|error| Failure(4, format!("the number of cores is not known: {error}")))?;
+            let report = Report::new(&turns, cores.get() as u32).map_err(|why| Failure(1, why))?;
+            let mut text = report.table();
+            if json {
+                text.push('\n');
+                text.push_str(&serde_json::to_string(&report).expect("figures are numbers"));
+            }
+            Ok(text)
+        }
+        Command::Instructions { counted, compiler, check } => {
+            let table = Table::counted(&read(&counted)?, &compiler).map_err(|why| Failure(1, why))?;
+            match check {
+                None => Ok(table.to_string().trim_end().into()),
+                Some(committed) => {
+                    let committed = read(&committed)?.parse().map_err(|why| Failure(1, why))?;
+                    table.compare(&committed).map_err(|why| Failure(1, why))
+                }
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| Failure(4, format!("can't read {}: {error}", path.display())))
+}

@@ -1,0 +1,71 @@
+//! The whole execution of one epoch, on any number of shards.
+
+use crate::log::{self, BATCH, Epoch, Log, Requests};
+use crate::shards::{Shards, own_blocks, placement};
+use auriga_shards::execute::epoch::OwnBlock;
+use auriga_shards::log::cut::Cut;
+use auriga_wire::RequestFrame;
+
+/// All shards before an epoch of the largest size whose requests arrive evenly at them.
+#[derive(Debug)]
+pub struct Whole {
+    shards: Shards,
+    cut: Cut,
+    own: Vec<Vec<OwnBlock>>,
+}
+
+impl Whole {
+    /// With so many shards, behind a few epochs.
+    pub fn before(shards: u16) -> Self {
+        let mut executing = Shards::new(shards);
+        let (streams, transfers) = log::even_epoch(&placement(shards));
+        let mut log = Log::new();
+        let accounts = log::accounts(log::account_ids(), 0);
+        let opening: Vec<_> = accounts.chunks(BATCH as usize).map(log::create_accounts).collect();
+        executing.execute(log.write(&streams.iter().copied().zip(&opening).collect::<Vec<_>>()));
+        let mut requests = Requests::new(transfers);
+        let mut next = || {
+            let mut frames: Vec<_> = streams.iter().map(|_| RequestFrame::default()).collect();
+            frames.iter_mut().for_each(|frame| requests.make(frame));
+            log.write(&streams.iter().copied().zip(&frames).collect::<Vec<_>>())
+        };
+        executing.execute(next());
+        executing.execute(next());
+        executing.take_blocks();
+        let Epoch { cut, blocks, .. } = next();
+        let own = own_blocks(&cut, blocks, &executing.placement);
+        Self { shards: executing, cut, own }
+    }
+
+    /// What is measured: the epoch's whole execution, on all shards.
+    #[must_use]
+    pub fn run(mut self) -> Self {
+        let own = std::mem::take(&mut self.own);
+        self.shards.run(&self.cut, own);
+        self
+    }
+
+    /// Transfers of the epoch.
+    pub fn transfers(shards: u16) -> u64 {
+        let (streams, transfers) = log::even_epoch(&placement(shards));
+        streams.len() as u64 * u64::from(transfers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_epoch_is_executed_on_any_number_of_shards() {
+        for shards in [1, 2, 16] {
+            let whole = Whole::before(shards).run();
+            let ids: usize = whole.shards.executions.iter().map(|execution| execution.ledger.ids.len()).sum();
+            assert_eq!(ids as u64, 3 * Whole::transfers(shards), "{shards}");
+            let created = |execution: &auriga_shards::execute::Execution| {
+                execution.outcomes.memory().iter().all(|byte| *byte == execution.outcomes.memory()[0])
+            };
+            assert!(whole.shards.executions.iter().all(created), "{shards}: a transfer was refused");
+        }
+    }
+}
