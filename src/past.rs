@@ -11,6 +11,7 @@ use crate::directory::Directory;
 use crate::doorbell::Doorbell;
 use crate::failure::{Failure, Outcome};
 use crate::server::Shared;
+use arc_swap::ArcSwapOption;
 use auriga_history::{Builder, Error, Options};
 use auriga_shards::limits::{FACTS_MAX, SECTOR_SIZE};
 use auriga_shards::log::recover::check_cut;
@@ -131,19 +132,25 @@ impl History {
     /// Starts both threads in a scope.
     pub fn run<'scope>(self, scope: &'scope std::thread::Scope<'scope, '_>, shared: &'scope Arc<Shared>) {
         let Self { builder, sources, askers, build_bell, ask_bell } = self;
-        let (reader, bells) = (builder.reader(), [build_bell.clone(), ask_bell.clone()]);
-        scope.spawn(move || ask::run(askers, &reader, [&bells[0], &bells[1]], shared));
+        let reader = Arc::new(ArcSwapOption::from_pointee(builder.reader()));
+        let (readers, bells) = (reader.clone(), [build_bell.clone(), ask_bell.clone()]);
+        scope.spawn(move || ask::run(askers, &readers, [&bells[0], &bells[1]], shared));
         scope.spawn(move || {
             lower_priority(NICE_BUILDER);
-            build::run(sources, builder, [&build_bell, &ask_bell], shared);
+            build::run(sources, builder, &reader, [&build_bell, &ask_bell], shared);
         });
     }
+}
+
+/// Where a directory's history is, and the memory that it takes.
+fn options(directory: &Directory) -> Options {
+    Options::new(directory.path.join("history"), directory.identity.cluster)
 }
 
 /// Opens the store, on a thread of the builder's priority: so are the store's own threads, which that one starts. It stays
 /// until the process ends: a shard's thread would get its part of the allocator, in which the store's memory lies.
 pub fn open_store(directory: &Arc<Directory>) -> Outcome<Builder> {
-    let options = Options::new(directory.path.join("history"), directory.identity.cluster);
+    let options = options(directory);
     let (mut opened_in, mut opened) = RingBuffer::new(1);
     let (directory, caller) = (directory.clone(), std::thread::current());
     std::thread::spawn(move || {

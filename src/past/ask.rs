@@ -3,6 +3,7 @@
 use super::{Asker, NICE_ANSWERER, lower_priority, shards};
 use crate::doorbell::Doorbell;
 use crate::server::Shared;
+use arc_swap::ArcSwapOption;
 use auriga_history::{Page, Reader};
 use auriga_shards::past::{self, Asked, Question, Records};
 use auriga_shards::place::ShardId;
@@ -20,8 +21,8 @@ struct Waiting {
     until: Instant,
 }
 
-/// Answers until every executor has ended.
-pub fn run(mut askers: Vec<Asker>, reader: &Reader, bells: [&Doorbell; 2], shared: &Shared) {
+/// Answers until every executor has ended. While the store is not open there is no reader, and questions wait.
+pub fn run(mut askers: Vec<Asker>, reader: &ArcSwapOption<Reader>, bells: [&Doorbell; 2], shared: &Shared) {
     lower_priority(NICE_ANSWERER);
     let mut waiting: Vec<Waiting> = Vec::new();
     while !shared.has_ended() {
@@ -34,18 +35,20 @@ pub fn run(mut askers: Vec<Asker>, reader: &Reader, bells: [&Doorbell; 2], share
         let now = Instant::now();
         let reached = shared.history.epoch();
         let mut answered = false;
-        let due = |waiting: &mut Waiting| waiting.question.after <= reached || now >= waiting.until;
+        let current = reader.load_full();
+        let readable = |question: &Question| current.as_ref().filter(|_| question.after <= reached);
+        let due = |waiting: &mut Waiting| readable(&waiting.question).is_some() || now >= waiting.until;
         for Waiting { shard, question, .. } in waiting.extract_if(.., due) {
-            let answer = if question.after <= reached {
-                answer(reader, &question.asked)
-            } else {
-                Err(behind(question.after, reached))
+            let answer = match readable(&question) {
+                Some(reader) => answer(reader, &question.asked),
+                None => Err(behind(question.after, reached)),
             };
             let asker = &mut askers[shard.index()];
             asker.answers.push((question, answer)).expect("a shard has few questions at a time");
             asker.doorbell.ring();
             answered = true;
         }
+        drop(current);
         shared.history.want(!waiting.is_empty());
         if !waiting.is_empty() {
             bells[0].ring();
@@ -66,9 +69,14 @@ fn rest(askers: &[Asker], bell: &Doorbell, nobody_waits: bool, has_got_on: impl 
 }
 
 fn behind(wanted: u64, reached: u64) -> Fault {
-    let text = format!(
-        "history has got to epoch {reached}, the answer needs epoch {wanted}: ask again later, or without the flag acknowledged"
-    );
+    let text = if wanted > reached {
+        format!(
+            "history has got to epoch {reached}, the answer needs epoch {wanted}: ask again later, or without the flag \
+             acknowledged"
+        )
+    } else {
+        "history's store has failed and is not open again: the server's log says why. Ask again later".into()
+    };
     Fault::new(FaultCode::HistoryBehind, text)
 }
 

@@ -1,11 +1,12 @@
 //! The builder: puts the shards' facts together epoch by epoch, reads the blocks from the log, and commits.
 
-use super::{Source, shards};
+use super::{Source, options, shards};
 use crate::directory;
 use crate::doorbell::Doorbell;
 use crate::keeper::DISK_RESERVE;
 use crate::server::Shared;
-use auriga_history::{BlockOutcome, Builder, Epoch, Progress};
+use arc_swap::ArcSwapOption;
+use auriga_history::{BlockOutcome, Builder, Epoch, Progress, Reader};
 use auriga_shards::log::block::{Block, Place};
 use auriga_shards::log::segment::stream_place;
 use auriga_shards::past::{BlockFacts, Facts};
@@ -13,12 +14,15 @@ use auriga_shards::place::ShardId;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Commits are at least so far apart, unless somebody waits: entries of one commit are packed together.
 const COMMIT_EVERY: Duration = Duration::from_millis(50);
 /// How long the builder rests when it can't go on.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often is looked whether an answer has been read from a store that is to be closed.
+const READER_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Facts are held until they are committed; after so many bytes of them a commit is due.
 const HELD_MAX: u64 = 1 << 20;
 
@@ -31,7 +35,10 @@ struct Whole {
 
 struct Build<'a> {
     sources: Vec<Source>,
-    builder: Builder,
+    /// `None` if it has failed and the store is not open again.
+    builder: Option<Builder>,
+    /// Of the builder's store, for the answerer.
+    reader: &'a ArcSwapOption<Reader>,
     bells: [&'a Doorbell; 2],
     shared: &'a Shared,
     /// By shard: facts that are not put together yet.
@@ -41,6 +48,8 @@ struct Build<'a> {
     added: usize,
     held_bytes: u64,
     committed: Instant,
+    /// What was told through this epoch has gone back to the shards.
+    given_back: u64,
     /// What the newest epoch that the builder has says of expired pending transfers, if one has come.
     expired_through: Option<u64>,
     /// What keeps it from going on, as it was last said.
@@ -48,19 +57,26 @@ struct Build<'a> {
 }
 
 /// Builds until every executor has ended.
-pub fn run(sources: Vec<Source>, builder: Builder, bells: [&Doorbell; 2], shared: &Shared) {
+pub fn run(
+    sources: Vec<Source>,
+    builder: Builder,
+    reader: &ArcSwapOption<Reader>,
+    bells: [&Doorbell; 2],
+    shared: &Shared,
+) {
     let waiting = sources.iter().map(|_| VecDeque::new()).collect();
-    let committed = Instant::now();
     let mut build = Build {
         sources,
-        builder,
+        given_back: builder.progress().epoch,
+        builder: Some(builder),
+        reader,
         bells,
         shared,
         waiting,
         held: VecDeque::new(),
         added: 0,
         held_bytes: 0,
-        committed,
+        committed: Instant::now(),
         expired_through: None,
         trouble: None,
     };
@@ -74,7 +90,7 @@ pub fn run(sources: Vec<Source>, builder: Builder, bells: [&Doorbell; 2], shared
             Err(trouble) => build.wait_for_better(trouble),
         }
     }
-    if let Err(error) = build.builder.persist() {
+    if let Some(Err(error)) = build.builder.as_mut().map(Builder::persist) {
         tracing::warn!("history is not made durable: {error}. The next start builds what is missing");
     }
 }
@@ -88,22 +104,25 @@ impl Build<'_> {
             }
         }
         self.publish();
-        self.make_durable_if_asked()?;
+        let asked = self.shared.history.take_ask_durable();
         let whole = self.put_together();
-        if whole.is_none() && self.held.is_empty() {
+        if !asked && whole.is_none() && self.held.is_empty() {
             return Ok(false);
         }
         self.held.extend(whole);
-        let free = directory::free_bytes(&self.shared.directory.path).map_err(|e| e.to_string())?;
-        if free < DISK_RESERVE {
-            return Err(format!("the disk has {free} bytes left, {DISK_RESERVE} are kept for the log"));
-        }
+        self.look_for_room()?;
+        self.open_again()?;
+        let builder = self.builder.as_mut().expect("it was opened");
         let taken = self.added < self.held.len();
         while let Some(whole) = self.held.get(self.added) {
-            add(&mut self.builder, whole, self.shared)?;
+            add(builder, whole, self.shared)?;
             self.added += 1;
             self.expired_through = Some(whole.facts[0].1.expire_through);
             self.held_bytes += whole.facts.iter().map(|(_, facts)| facts.size()).sum::<u64>();
+        }
+        if asked {
+            self.commit()?;
+            return self.make_durable().map(|()| true);
         }
         let waits = self.shared.history.is_wanted() || self.committed.elapsed() >= COMMIT_EVERY;
         if !taken && waits || self.held_bytes >= HELD_MAX {
@@ -111,6 +130,40 @@ impl Build<'_> {
             return Ok(true);
         }
         Ok(taken)
+    }
+
+    /// The store gets none of the room that the log needs.
+    fn look_for_room(&self) -> Result<(), String> {
+        let free = directory::free_bytes(&self.shared.directory.path).map_err(|e| e.to_string())?;
+        if free < DISK_RESERVE {
+            return Err(format!("the disk has {free} bytes left, {DISK_RESERVE} are kept for the log"));
+        }
+        Ok(())
+    }
+
+    /// Closes a store in which something has failed, as on a full disk, and opens it again: what was not committed is still held.
+    fn open_again(&mut self) -> Result<(), String> {
+        if self.builder.as_ref().is_some_and(|builder| !builder.has_failed()) {
+            return Ok(());
+        }
+        (self.builder, self.added, self.held_bytes, self.expired_through) = (None, 0, 0, None);
+        // What the answerer is reading holds the store open.
+        let mut reader = self.reader.swap(None);
+        while let Some(used) = reader.take() {
+            reader = Arc::try_unwrap(used).err();
+            std::thread::sleep(READER_LOOK_EVERY);
+        }
+        let builder = Builder::open(&options(&self.shared.directory)).map_err(|error| error.to_string())?;
+        let (found, expected) = (builder.progress().epoch, self.given_back);
+        if found < expected {
+            return Err(format!(
+                "the store has got to epoch {found}, and had to epoch {expected}. Restart: what is missing is built from the log"
+            ));
+        }
+        tracing::info!("history goes on behind epoch {found}");
+        self.reader.store(Some(Arc::new(builder.reader())));
+        self.builder = Some(builder);
+        Ok(())
     }
 
     /// The next epoch, if all shards have told of it, and there is one behind it: that proves it, so that no start drops it any
@@ -136,7 +189,8 @@ impl Build<'_> {
 
     /// Makes known what can be asked about: what is committed, and epochs behind it in which nothing has happened.
     fn publish(&self) {
-        let Progress { mut epoch, time, .. } = self.builder.progress();
+        let Some(builder) = &self.builder else { return };
+        let Progress { mut epoch, time, .. } = builder.progress();
         if self.held.is_empty() {
             let idle = self.waiting[0].iter().take_while(|facts| {
                 facts.blocks_in_all == 0 && Some(facts.expire_through) == self.expired_through
@@ -148,20 +202,19 @@ impl Build<'_> {
         }
     }
 
-    /// Makes durable what there is if somebody waits for it: a checkpoint, because the log before it may go.
-    fn make_durable_if_asked(&mut self) -> Result<(), String> {
-        if !self.shared.history.take_ask_durable() {
-            return Ok(());
-        }
-        self.commit()?;
-        let epoch = self.builder.persist().map_err(|error| error.to_string())?;
+    /// Makes durable what is committed: a checkpoint waits for it, because the log before it may go.
+    fn make_durable(&mut self) -> Result<(), String> {
+        let builder = self.builder.as_mut().expect("it was opened");
+        let epoch = builder.persist().map_err(|error| error.to_string())?;
         self.shared.history.note_durable(epoch);
         Ok(())
     }
 
     /// Commits what was taken, and gives its memory back.
     fn commit(&mut self) -> Result<(), String> {
-        self.builder.commit().map_err(|error| error.to_string())?;
+        let builder = self.builder.as_mut().expect("it was opened");
+        builder.commit().map_err(|error| error.to_string())?;
+        self.given_back = builder.progress().epoch;
         self.committed = Instant::now();
         (self.added, self.held_bytes) = (0, 0);
         for (shard, facts) in self.held.drain(..).flat_map(|whole| whole.facts) {
@@ -184,7 +237,7 @@ impl Build<'_> {
         bell.unpark();
     }
 
-    /// Says what is wrong, once, and rests a while. A store that has failed stays so until the next start.
+    /// Says what is wrong, once, and rests a while.
     fn wait_for_better(&mut self, trouble: String) {
         if self.trouble.as_ref() != Some(&trouble) {
             tracing::error!(

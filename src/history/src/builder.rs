@@ -83,6 +83,11 @@ impl Builder {
         self.committed
     }
 
+    /// Whether a call has failed: all later ones will.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     /// Takes an epoch; one that the history has is skipped. Commits if enough has been collected.
     pub fn add(&mut self, epoch: &Epoch<'_>) -> Result<(), Error> {
         if epoch.number <= self.taken.epoch {
