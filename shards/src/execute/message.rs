@@ -1,7 +1,7 @@
 //! What shards tell each other while they execute an epoch.
 
 use crate::chunk::{Chunk, Item, Kind};
-use crate::ledger::ids::Consumed;
+use crate::ledger::ids::{Consumed, Status};
 use crate::ledger::rules::{Balance, Half, Rank, Side};
 use crate::place::Position;
 use auriga_wire::record::TransferFlags;
@@ -420,6 +420,15 @@ pub enum Ballot {
 pub struct Detail {
     value: u64,
     check: u32,
+}
+
+/// How a duplicate of what has ended before is refused.
+#[cold]
+pub fn refusal_of(consumed: &Consumed) -> (Rank, Detail) {
+    match consumed.status {
+        Status::Refused => (Rank::ID_ALREADY_FAILED, Detail::NONE),
+        _ => (Rank::EXISTS, Detail::original(consumed)),
+    }
 }
 
 /// The transfer that a duplicate repeats.

@@ -4,7 +4,7 @@ use super::epoch::Plan;
 use super::mail::{Mail, Sorter};
 use super::message::{
     Claim, ClaimLeg, Closing, Detail, Ending, NO_INDEX, NO_SLOT, Note, OpenClaim, OpenNote, Release, Reserve,
-    Vote,
+    Vote, refusal_of,
 };
 use super::verdicts::{Told, Verdicts};
 use super::vote::Booth;
@@ -179,18 +179,16 @@ impl Register {
     #[cold]
     fn refuse_duplicate(&mut self, note: &Note, consumed: Consumed, booth: &mut Booth<'_>) {
         let (index, unit) = (note.index, note.unit());
-        let vote = if consumed.position.epoch() == booth.epoch.number {
+        let (rank, detail) = if consumed.position.epoch() == booth.epoch.number {
             let original = self.new_id(consumed.position.index());
             // Within a chain the original was created as far as its duplicate can see.
             if original.unit != unit {
                 self.duplicates.push(Duplicate { index, unit, original_unit: original.unit });
                 booth.verdicts.count_held();
             }
-            Vote::refuse(index, unit, Rank::EXISTS, Detail::original(&consumed))
-        } else if consumed.status == Status::Refused {
-            Vote::refuse(index, unit, Rank::ID_ALREADY_FAILED, Detail::NONE)
+            (Rank::EXISTS, Detail::original(&consumed))
         } else {
-            Vote::refuse(index, unit, Rank::EXISTS, Detail::original(&consumed))
+            refusal_of(&consumed)
         };
         let told = if note.is(Note::WIDE) {
             Told::All
@@ -200,7 +198,7 @@ impl Register {
             let [debit, credit] = note.legs_or_unit.map(ShardId);
             Told::Some([debit, credit, credit])
         };
-        booth.refuse(&vote, told);
+        booth.refuse(&Vote::refuse(index, unit, rank, detail), told);
     }
 
     /// The id that the transfer with this index consumed.

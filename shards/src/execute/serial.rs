@@ -1,10 +1,10 @@
 //! The loop for one shard: no messages, each transfer decided and applied on the spot. Same state, same rules.
 
 use super::epoch::{OwnBlock, Plan};
-use super::message::Detail;
+use super::message::{Detail, refusal_of};
 use super::outcome::Outcomes;
 use crate::ledger::Ledger;
-use crate::ledger::ids::{Consumed, Done, IdNumber, Status, content_hash};
+use crate::ledger::ids::{Done, IdNumber, Status, content_hash};
 use crate::ledger::pendings::Pending;
 use crate::ledger::rules::{
     Balance, Half, Rank, Side, deadline, refuse_account, refuse_claim, refuse_transfer,
@@ -205,8 +205,7 @@ fn tell_amount(t: &Transfer, hash: u64, index: u16, ledger: &Ledger, outcomes: &
 
 /// Consumes the id of a member behind the one that failed.
 fn burn(t: &Transfer, resolved: &Resolved, position: Position, ledger: &mut Ledger) {
-    if ledger.ids.number(resolved.id, t.id).is_none() {
-        let number = ledger.ids.consume(resolved.id, t.id, position, content_hash(t));
+    if let Err(number) = ledger.ids.find_or_consume(resolved.id, t.id, position, content_hash(t)) {
         ledger.ids.set_status(number, Status::Refused);
     }
 }
@@ -272,11 +271,11 @@ fn create_transfer(
     let content = content_hash(t);
     if let Some(rank) = fault {
         let consumed = ledger.ids.find(resolved.id, t.id, content);
-        return Some(consumed.map_or((rank, Detail::NONE), |consumed| refuse_duplicate(&consumed)));
+        return Some(consumed.map_or((rank, Detail::NONE), |consumed| refusal_of(&consumed)));
     }
     let position = Position::new(plan.number, index);
     let number = match ledger.ids.find_or_consume(resolved.id, t.id, position, content) {
-        Ok(consumed) => return Some(refuse_duplicate(&consumed)),
+        Ok(consumed) => return Some(refusal_of(&consumed)),
         Err(number) => number,
     };
     if let Some(undo) = &mut undo {
@@ -291,14 +290,6 @@ fn create_transfer(
     let code = done.err()?;
     ledger.ids.set_status(number, Status::Refused);
     Some((Rank::of(code), Detail::NONE))
-}
-
-#[cold]
-fn refuse_duplicate(consumed: &Consumed) -> Refusal {
-    match consumed.status {
-        Status::Refused => (Rank::ID_ALREADY_FAILED, Detail::NONE),
-        _ => (Rank::EXISTS, Detail::original(consumed)),
-    }
 }
 
 /// Applies both legs, or neither and says why.

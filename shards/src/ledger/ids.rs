@@ -259,14 +259,13 @@ impl Ids {
     ) -> Result<Consumed, IdNumber> {
         let ms = id_ms(id);
         debug_assert!(ms >= self.from_ms, "forgotten ids are refused before");
-        let generation = self.order[self.order_of(ms)].1;
-        let size = self.generation_size();
-        let open = &mut self.generations[generation as usize];
-        if open.entries.len() >= size && ms > open.newest_ms {
-            // It begins a generation, so it is new.
-            return Err(self.consume(hash, id, position, content));
+        let at = self.order_of(ms);
+        let mut generation = self.order[at].1;
+        let open = &self.generations[generation as usize];
+        if open.entries.len() >= self.generation_size() && ms > open.newest_ms {
+            generation = self.begin_generation(at + 1, ms);
         }
-        let Generation { index, entries, newest_ms, .. } = open;
+        let Generation { index, entries, newest_ms, .. } = &mut self.generations[generation as usize];
         let new = entries.len() as u32;
         if let Some(slot) = index.find_or_insert(hash, new, |slot| entries[slot].id == id) {
             return Ok(consumed(&entries[slot], content));
@@ -277,23 +276,6 @@ impl Ids {
         Err(IdNumber { generation, slot })
     }
 
-    /// Remembers a new id as that of a created transfer; returns its number.
-    pub fn consume(&mut self, hash: u64, id: u128, position: Position, content: u64) -> IdNumber {
-        let ms = id_ms(id);
-        let at = self.order_of(ms);
-        let mut generation = self.order[at].1;
-        let open = &self.generations[generation as usize];
-        if open.entries.len() >= self.generation_size() && ms > open.newest_ms {
-            generation = self.begin_generation(at + 1, ms);
-        }
-        let open = &mut self.generations[generation as usize];
-        let slot = open.entries.push(SavedId { id, position: position.0, content });
-        open.index.insert(hash, slot);
-        open.newest_ms = open.newest_ms.max(ms);
-        self.len += 1;
-        IdNumber { generation, slot }
-    }
-
     /// Ids of the open generation after which another one begins.
     #[inline]
     fn generation_size(&self) -> usize {
@@ -302,11 +284,17 @@ impl Ids {
 
     #[cold]
     fn begin_generation(&mut self, at: usize, start_ms: u64) -> u32 {
-        let generation = self.free.pop().unwrap_or_else(|| {
-            self.generations.push(Generation::default());
-            (self.generations.len() - 1) as u32
-        });
-        self.generations[generation as usize] = Generation::for_ids(self.generation_size() + GENERATION_ROOM);
+        let new = Generation::for_ids(self.generation_size() + GENERATION_ROOM);
+        let generation = match self.free.pop() {
+            Some(free) => {
+                self.generations[free as usize] = new;
+                free
+            }
+            None => {
+                self.generations.push(new);
+                (self.generations.len() - 1) as u32
+            }
+        };
         self.order.insert(at, (start_ms, generation));
         generation
     }
@@ -384,9 +372,12 @@ impl Ids {
         self.expected = count;
     }
 
-    /// Remembers an id again as a checkpoint says.
-    pub fn restore(&mut self, hash: u64, saved: &SavedId) {
-        self.consume(hash, saved.id, Position(saved.position), saved.content);
+    /// Remembers an id again as a checkpoint says; fails if it is there.
+    pub fn restore(&mut self, hash: u64, saved: &SavedId) -> Result<(), String> {
+        match self.find_or_consume(hash, saved.id, Position(saved.position), saved.content) {
+            Ok(_) => Err(format!("transfer {}: found its id twice, expected once", saved.id)),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Notes again what the transfer with this id did; fails if the id is not remembered, or numbers don't grow.

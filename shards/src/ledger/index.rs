@@ -82,7 +82,7 @@ impl Index {
         loop {
             let entry = &mut segment.entries[place & mask];
             if *entry == EMPTY {
-                *entry = u64::from(tag) << 32 | u64::from(number);
+                *entry = entry_of(tag, number);
                 segment.used += 1;
                 return None;
             }
@@ -95,17 +95,14 @@ impl Index {
 
     /// Adds an entry; the caller knows that the id is not there yet.
     pub fn insert(&mut self, hash: u64, number: u32) {
-        let segment = &mut self.segments[segment_of(hash)];
-        segment.make_room(self.start);
-        segment.place(u64::from(tag_of(hash)) << 32 | u64::from(number));
-        segment.used += 1;
+        self.find_or_insert(hash, number, |_| false);
     }
 
     /// Removes the entry with this hash's tag and this number, and closes the gap. Panics if it isn't there.
     pub fn remove(&mut self, hash: u64, number: u32) {
         let segment = &mut self.segments[segment_of(hash)];
         let mask = segment.entries.len() - 1;
-        let wanted = u64::from(tag_of(hash)) << 32 | u64::from(number);
+        let wanted = entry_of(tag_of(hash), number);
         let mut gap = tag_of(hash) as usize & mask;
         while segment.entries[gap] != wanted {
             assert_ne!(segment.entries[gap], EMPTY, "only what was inserted is removed");
@@ -171,6 +168,10 @@ impl Segment {
             self.place(entry);
         }
     }
+}
+
+fn entry_of(tag: u32, number: u32) -> u64 {
+    u64::from(tag) << 32 | u64::from(number)
 }
 
 /// Bits 22 to 27. The shard is chosen by the top bits of the hash, so those are alike for a whole index.

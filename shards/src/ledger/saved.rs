@@ -210,7 +210,7 @@ impl Ledger {
         }
         match kind {
             SavedKind::Account => self.accounts.restore(hash, &bytemuck::pod_read_unaligned(record))?,
-            SavedKind::Id => self.ids.restore(hash, &bytemuck::pod_read_unaligned(record)),
+            SavedKind::Id => self.ids.restore(hash, &bytemuck::pod_read_unaligned(record))?,
             SavedKind::Done => self.ids.restore_done(hash, &bytemuck::pod_read_unaligned(record))?,
             SavedKind::Pending => {
                 let saved: SavedPending = bytemuck::pod_read_unaligned(record);

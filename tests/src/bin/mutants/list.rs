@@ -158,8 +158,8 @@ pub const MUTATIONS: &[Mutation] = &[
         Seeds(100),
         REGISTER,
         "a probe consumes an id",
-        "None if !note.is(Note::PROBE) => {",
-        "None if true => {",
+        "        if note.is(Note::PROBE) {\n            if let Some",
+        "        if false {\n            if let Some",
     ),
     mutation(
         Seeds(100),
