@@ -229,12 +229,20 @@ pub fn stop_process(process: u32) {
 
 /// Waits for something that must happen.
 #[track_caller]
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(becomes_so(HANG, is_so), "never so: {what}");
+}
+
+/// Whether something happens before a time has passed.
+pub fn becomes_so(within: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < HANG, "never so: {what}");
+        if start.elapsed() >= within {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(2));
     }
+    true
 }
 
 #[track_caller]

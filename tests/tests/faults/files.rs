@@ -5,7 +5,7 @@ use crate::ledger::{check, drive_until};
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, STREAM_SEGMENT_SIZE};
 use auriga_shards::log::File;
 use auriga_tests::book::Book;
-use auriga_tests::harness::{Scratch, Server, Start, format, run_auriga, seed, text, wait_until};
+use auriga_tests::harness::{Scratch, Server, Start, becomes_so, format, run_auriga, seed, text, wait_until};
 use auriga_tests::load::{Pattern, connect, connect_once, drive_many, fill_log};
 use auriga_tests::log_files::{LogFiles, hashes};
 use auriga_wire::{Error, FaultCode};
@@ -14,6 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Large requests of each day.
 const REQUESTS: usize = 8;
@@ -417,13 +418,13 @@ fn yesterdays_segment_before_a_checkpoint_is_told_by_who_reads_it() {
     let server = Start::new(&days.today).shards(2).with(&["--checkpoint-every", "1"]).serve();
     let mut client = connect(server.address());
     days.book.check(&mut client, &mut days.random, true);
-    let through = client.status(false).expect("a status").epoch;
-    // Not before the log has grown by as much as a checkpoint has.
+    // One is taken when the log has grown by as much as a checkpoint has. What is under way may have begun before that.
     wait_until("all that was logged is in a checkpoint", || {
         fill_log(server.address(), 4, 8_190, 4).expect("the server answers");
-        client.status(false).expect("a status").checkpoint_epoch >= through
+        let logged = client.status(false).expect("a status").epoch;
+        let is_in_one = || client.status(false).expect("a status").checkpoint_epoch >= logged;
+        becomes_so(Duration::from_secs(2), is_in_one)
     });
-    server.wait_for("is whole");
     let digest = client.status(true).expect("a status").digest;
     server.stop();
     let data = days.changed(|_| {});
