@@ -1,12 +1,20 @@
-//! The server's allocator: the system's, but for large pieces. Each of those is a mapping of its own that begins and ends at a
-//! huge page, and asks for huge pages: one fault for each, and one entry of the processor's table of addresses, where small pages
-//! take 512. Tables of accounts and ids grow by such pieces.
+//! The server's allocator: the system's, but for large pieces. Those begin and end at a huge page and ask for huge pages: one fault
+//! for each, and one entry of the processor's table of addresses, where small pages take 512. Tables of accounts and ids grow by such
+//! pieces.
 //!
-//! A mapping is placed on a node when it is first touched, so a shard's memory is where its thread's policy says.
+//! They are parts of a span of addresses that is mapped at once, long before it is used up: to change its mappings a process waits for
+//! all page faults of its other threads, and a fault takes milliseconds where a host has to give the memory first. What is
+//! given back is unmapped; its addresses are not used again.
+//!
+//! Memory is placed on a node when it is first touched, so a shard's memory is where its thread's policy says.
 
+use auriga_signals::Span;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
+/// What large pieces are taken from.
+static SPAN: Span = Span::spent();
+const SPAN_SIZE: usize = Span::SIZE as usize;
 /// Bytes of a huge page.
 const HUGE: usize = 2 << 20;
 /// Smaller pieces are the system's: rounded up to huge pages they would take too much more than they need.
@@ -16,7 +24,7 @@ const LARGE: usize = HUGE / 4 * 3;
 pub struct Memory;
 
 // SAFETY: what `is_large` says of a layout decides alone which of the two ways a piece comes and goes, and `realloc` stays on one
-// way or copies. A mapping is as large and as aligned as asked for, zeroed, and nobody else's.
+// way or copies. A piece is as large and as aligned as asked for, zeroed, and nobody else's.
 unsafe impl GlobalAlloc for Memory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if is_large(layout.size(), layout.align()) {
@@ -72,21 +80,39 @@ fn is_large(size: usize, align: usize) -> bool {
 /// So many zeroed bytes and the rest of the last huge page; null if the kernel gives none.
 fn map(size: usize) -> *mut u8 {
     let Some(wanted) = size.checked_next_multiple_of(HUGE) else { return ptr::null_mut() };
-    let Some(with_slack) = wanted.checked_add(HUGE) else { return ptr::null_mut() };
-    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    if wanted > SPAN_SIZE / 4 {
+        return map_aligned(wanted, HUGE);
+    }
+    let spent = match SPAN.take(wanted as u64) {
+        Ok(piece) => return ptr::with_exposed_provenance_mut(piece as usize),
+        Err(spent) => spent,
+    };
+    let span = map_aligned(SPAN_SIZE, SPAN_SIZE);
+    if !span.is_null() && !SPAN.renew(&spent, span.expose_provenance() as u64, wanted as u64) {
+        // SAFETY: the mapping was made above, and nobody has this part of it.
+        unsafe { unmap(span.wrapping_add(wanted), SPAN_SIZE - wanted) };
+    }
+    span
+}
+
+/// A new mapping that asks for huge pages, at a multiple of `align`, which is one of a huge page's size. Null if the kernel gives none.
+fn map_aligned(wanted: usize, align: usize) -> *mut u8 {
+    let Some(with_slack) = wanted.checked_add(align) else { return ptr::null_mut() };
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new mapping, at an address of the kernel's choice.
     let start = unsafe { libc::mmap(ptr::null_mut(), with_slack, access, kind, -1, 0) };
     if start == libc::MAP_FAILED {
         return ptr::null_mut();
     }
     let start = start.cast::<u8>();
-    let before = start.align_offset(HUGE);
+    let before = start.align_offset(align);
     let piece = start.wrapping_add(before);
     // SAFETY: all three parts are of the mapping made above; the first and the last are never used. A kernel without huge pages
     // ignores the advice.
     unsafe {
         unmap(start, before);
-        unmap(piece.wrapping_add(wanted), HUGE - before);
+        unmap(piece.wrapping_add(wanted), align - before);
         libc::madvise(piece.cast(), wanted, libc::MADV_HUGEPAGE);
     }
     piece
@@ -129,6 +155,19 @@ mod tests {
             let piece = vec![0u8; size];
             assert_eq!(piece.as_ptr().align_offset(HUGE), 0);
             assert!(piece.iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn pieces_of_many_spans_do_not_share_memory() {
+        let size = SPAN_SIZE / 8;
+        let mut pieces: Vec<Vec<u64>> = (0..40).map(|_| vec![0; size / 8]).collect();
+        for (number, piece) in (1..).zip(&mut pieces) {
+            let last = piece.len() - 1;
+            (piece[0], piece[last]) = (number, number);
+        }
+        for (number, piece) in (1..).zip(&pieces) {
+            assert_eq!((piece[0], piece[piece.len() - 1]), (number, number));
         }
     }
 }

@@ -6,6 +6,7 @@
 use crate::directory::Directory;
 use auriga_shards::checkpoint;
 use auriga_shards::checkpoint::sheet::{SHEET_SIZE, Sheet};
+use auriga_shards::ledger::pages::Fresh;
 use auriga_shards::limits::{BLOCK_SIZE_MAX, SECTOR_SIZE};
 use auriga_shards::log::block::Block;
 use auriga_shards::log::cut::CutSector;
@@ -27,6 +28,9 @@ const RING_ENTRIES: u32 = 512;
 const FILES_KEPT: usize = 256;
 /// Bytes of the cut log read at once in a replay.
 const CUTS_READ: usize = 1 << 20;
+
+/// Instead of the place of something under way.
+const POPULATED: u64 = u64::MAX;
 
 /// What is under way. Each owns the memory that the kernel uses.
 enum Under {
@@ -114,9 +118,18 @@ impl Storage {
                 let offset = u64::from(first) * SHEET_SIZE as u64;
                 self.begin_on(opened.map(Rc::new), offset, Under::ReadSheets { memory, size });
             }
+            Output::Populate(fresh) => self.populate(fresh),
             other => return Some(other),
         }
         None
+    }
+
+    /// Has the kernel make memory beside the shard, where the shard's own memory is. A kernel that can't leaves it to the first touch.
+    fn populate(&mut self, fresh: Fresh) {
+        let start: *const libc::c_void = std::ptr::without_provenance(fresh.start);
+        let entry = opcode::Madvise::new(start, fresh.size as i64, libc::MADV_POPULATE_WRITE);
+        // SAFETY: it changes no content, whatever is at the address by then. If the ring is full, it is not worth waiting.
+        self.to_submit |= unsafe { self.ring.submission().push(&entry.build().user_data(POPULATED)) }.is_ok();
     }
 
     fn take_memory(&mut self, size: usize) -> Vec<Sector> {
@@ -226,6 +239,9 @@ impl Storage {
                 let Some(entry) = self.ring.completion().next() else {
                     return false;
                 };
+                if entry.user_data() == POPULATED {
+                    return true;
+                }
                 let slot = entry.user_data() as usize;
                 let (under, _, _) = self.under[slot].take().expect("a completion belongs to an operation");
                 self.free.push(slot);

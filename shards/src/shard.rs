@@ -557,6 +557,7 @@ impl Shard {
         }
         own.drain(..).for_each(|own| self.commits.take_back(own.block));
         self.commits.done(coming, own);
+        self.execution.ledger.ids.prepare(|fresh| out.push(Output::Populate(fresh)));
         let holdings = Holdings::of(&self.execution.ledger);
         self.tell_pacer(clock, Pace::Executed { epoch, holdings }, out);
         if self.incarnation == 0 && self.lead.is_some() {

@@ -7,6 +7,7 @@ use crate::execute::mail::Outgoing;
 use crate::execute::message::Message;
 use crate::fetch::Read;
 use crate::lead::Found;
+use crate::ledger::pages::Fresh;
 use crate::log::block::Block;
 use crate::log::cut::CutSector;
 use crate::log::recover::{Dropped, Hole};
@@ -108,6 +109,8 @@ pub enum Output {
     Deferred(ConnectionId),
     /// Deferred requests may be offered again.
     Room,
+    /// This memory may be made before it is touched; nothing depends on it.
+    Populate(Fresh),
     /// Write a block, durably, and give it back.
     WriteBlock {
         /// The file.

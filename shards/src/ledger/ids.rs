@@ -6,7 +6,7 @@
 //! generations longer by as much.
 
 use super::index::Index;
-use super::pages::Pages;
+use super::pages::{Fresh, Pages};
 use super::saved::{SavedDone, SavedId};
 use super::terms::{MILLISECOND_NS, id_ms};
 use crate::place::Position;
@@ -123,6 +123,8 @@ pub struct Ids {
     generations: Vec<Generation>,
     /// Places of dropped generations.
     free: Vec<u32>,
+    /// The next one, made before it is needed.
+    next: Option<Generation>,
     len: usize,
     /// Older ids are forgotten, milliseconds.
     from_ms: u64,
@@ -181,6 +183,7 @@ impl Default for Ids {
             order: vec![(0, 0)],
             generations: vec![Generation::for_ids(GENERATION_MIN)],
             free: Vec::new(),
+            next: None,
             len: 0,
             from_ms: 0,
             frozen: Frozen::default(),
@@ -282,9 +285,27 @@ impl Ids {
         GENERATION_MIN.max(self.len.max(self.expected) / GENERATION_SHARE)
     }
 
+    /// It may grow until it has its share of what there is then.
+    fn next_generation(&self) -> Generation {
+        let size = self.generation_size();
+        Generation::for_ids(size + size / (GENERATION_SHARE / 2) + GENERATION_ROOM)
+    }
+
+    /// Makes memory that new ids will need soon, and names it. For the gap between epochs.
+    pub fn prepare(&mut self, mut name: impl FnMut(Fresh)) {
+        let size = self.generation_size();
+        let newest = &mut self.generations[self.order[self.order.len() - 1].1 as usize];
+        newest.entries.prepare().into_iter().for_each(&mut name);
+        if self.next.is_none() && newest.entries.len() >= size / 2 {
+            let mut next = self.next_generation();
+            next.index.fresh().into_iter().chain(next.entries.prepare()).for_each(&mut name);
+            self.next = Some(next);
+        }
+    }
+
     #[cold]
     fn begin_generation(&mut self, at: usize, start_ms: u64) -> u32 {
-        let new = Generation::for_ids(self.generation_size() + GENERATION_ROOM);
+        let new = self.next.take().unwrap_or_else(|| self.next_generation());
         let generation = match self.free.pop() {
             Some(free) => {
                 self.generations[free as usize] = new;

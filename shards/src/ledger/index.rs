@@ -4,23 +4,28 @@
 //! single insertion has to move more than a segment: a millisecond's work with ten million entries. A tag says only 'likely': the
 //! caller compares the id itself.
 
+use super::pages::Fresh;
+
 /// Few enough that what leads to their entries stays in the nearest cache.
 const SEGMENTS: usize = 64;
 const SEGMENT_START: usize = 16;
-const EMPTY: u64 = u64::MAX;
+/// What fresh memory holds: nothing has to be written before it is used.
+const EMPTY: u64 = 0;
 
 /// The index of one shard's accounts or ids.
 #[derive(Debug)]
 pub struct Index {
-    segments: Vec<Segment>,
-    /// Entries that a segment begins with: a power of two.
+    /// The entries of all segments that have not grown, one segment after the other.
+    entries: Vec<u64>,
+    /// Entries of a segment there.
     start: usize,
+    segments: Vec<Segment>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Segment {
-    /// Tag in the upper half, number in the lower; a power of two of them, or none yet.
-    entries: Vec<u64>,
+    /// Its entries, if it has grown.
+    grown: Vec<u64>,
     used: usize,
 }
 
@@ -30,33 +35,50 @@ impl Index {
         Self::for_entries(0)
     }
 
-    /// An empty index that has room for so many entries, more or less, before a segment has to grow.
+    /// An empty index that so many entries, more or less, fill by two thirds. A fifth more, and segments have to grow.
     pub fn for_entries(count: usize) -> Self {
         // Segments fill unevenly, and the more so the smaller they are.
-        let of_segment = (count / SEGMENTS + count.isqrt() / 2) * 3 / 2;
-        let segments = (0..SEGMENTS).map(|_| Segment { entries: Vec::new(), used: 0 }).collect();
-        Self { segments, start: of_segment.next_power_of_two().max(SEGMENT_START) }
+        let start = (count / SEGMENTS + count.isqrt() / 2) * 3 / 2;
+        let segments = (0..SEGMENTS).map(|_| Segment::default()).collect();
+        Self { entries: vec![EMPTY; SEGMENTS * start], start, segments }
+    }
+
+    /// The memory of an index that was just made, if it is much.
+    pub fn fresh(&self) -> Option<Fresh> {
+        Fresh::of(&self.entries)
+    }
+
+    /// The entries of the segment with this number.
+    #[inline]
+    fn segment(&self, number: usize) -> &[u64] {
+        let grown = &self.segments[number].grown;
+        if grown.is_empty() { &self.entries[number * self.start..][..self.start] } else { grown }
+    }
+
+    #[inline]
+    fn segment_mut(&mut self, number: usize) -> &mut [u64] {
+        let grown = &mut self.segments[number].grown;
+        if grown.is_empty() { &mut self.entries[number * self.start..][..self.start] } else { grown }
     }
 
     /// The number whose entry has this hash's tag and for which `is_it` holds.
     #[inline]
     pub fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let segment = &self.segments[segment_of(hash)];
-        let mask = segment.entries.len().wrapping_sub(1);
-        let tag = tag_of(hash);
-        let mut place = tag as usize;
-        if segment.entries.is_empty() {
+        let entries = self.segment(segment_of(hash));
+        if entries.is_empty() {
             return None;
         }
+        let tag = tag_of(hash);
+        let mut place = first_place(tag, entries.len());
         loop {
-            let entry = segment.entries[place & mask];
+            let entry = entries[place];
             if entry == EMPTY {
                 return None;
             }
-            if (entry >> 32) as u32 == tag && is_it(entry as u32) {
-                return Some(entry as u32);
+            if tag_in(entry) == tag && is_it(number_in(entry)) {
+                return Some(number_in(entry));
             }
-            place += 1;
+            place = next_place(place, entries.len());
         }
     }
 
@@ -67,6 +89,7 @@ impl Index {
     }
 
     /// The number whose entry has this hash's tag and for which `is_it` holds; if there is none, an entry for `number` is added.
+    /// Panics if `number` is the largest that there is.
     #[inline]
     pub fn find_or_insert(
         &mut self,
@@ -74,22 +97,21 @@ impl Index {
         number: u32,
         mut is_it: impl FnMut(u32) -> bool,
     ) -> Option<u32> {
-        let segment = &mut self.segments[segment_of(hash)];
-        segment.make_room(self.start);
-        let mask = segment.entries.len() - 1;
-        let tag = tag_of(hash);
-        let mut place = tag as usize;
+        let (segment, tag) = (segment_of(hash), tag_of(hash));
+        self.make_room(segment);
+        let entries = self.segment_mut(segment);
+        let mut place = first_place(tag, entries.len());
         loop {
-            let entry = &mut segment.entries[place & mask];
-            if *entry == EMPTY {
-                *entry = entry_of(tag, number);
-                segment.used += 1;
+            let entry = entries[place];
+            if entry == EMPTY {
+                entries[place] = entry_of(tag, number);
+                self.segments[segment].used += 1;
                 return None;
             }
-            if (*entry >> 32) as u32 == tag && is_it(*entry as u32) {
-                return Some(*entry as u32);
+            if tag_in(entry) == tag && is_it(number_in(entry)) {
+                return Some(number_in(entry));
             }
-            place += 1;
+            place = next_place(place, entries.len());
         }
     }
 
@@ -100,39 +122,60 @@ impl Index {
 
     /// Removes the entry with this hash's tag and this number, and closes the gap. Panics if it isn't there.
     pub fn remove(&mut self, hash: u64, number: u32) {
-        let segment = &mut self.segments[segment_of(hash)];
-        let mask = segment.entries.len() - 1;
-        let wanted = entry_of(tag_of(hash), number);
-        let mut gap = tag_of(hash) as usize & mask;
-        while segment.entries[gap] != wanted {
-            assert_ne!(segment.entries[gap], EMPTY, "only what was inserted is removed");
-            gap = (gap + 1) & mask;
+        let (segment, tag) = (segment_of(hash), tag_of(hash));
+        let entries = self.segment_mut(segment);
+        let wanted = entry_of(tag, number);
+        let mut gap = first_place(tag, entries.len());
+        while entries[gap] != wanted {
+            assert_ne!(entries[gap], EMPTY, "only what was inserted is removed");
+            gap = next_place(gap, entries.len());
         }
-        let mut next = gap;
-        loop {
-            next = (next + 1) & mask;
-            let entry = segment.entries[next];
-            if entry == EMPTY {
-                break;
-            }
+        let size = entries.len();
+        let distance = |from: usize, to: usize| if to >= from { to - from } else { to + size - from };
+        let mut next = next_place(gap, entries.len());
+        while entries[next] != EMPTY {
             // An entry may move into the gap if that isn't before its first place.
-            let first = (entry >> 32) as usize & mask;
-            if next.wrapping_sub(first) & mask >= next.wrapping_sub(gap) & mask {
-                segment.entries[gap] = entry;
+            let first = first_place(tag_in(entries[next]), entries.len());
+            if distance(first, next) >= distance(gap, next) {
+                entries[gap] = entries[next];
                 gap = next;
             }
+            next = next_place(next, entries.len());
         }
-        segment.entries[gap] = EMPTY;
-        segment.used -= 1;
+        entries[gap] = EMPTY;
+        self.segments[segment].used -= 1;
     }
 
     /// Asks for the cache line that [`Index::find`] will read first.
     #[inline]
     pub fn prefetch(&self, hash: u64) {
-        let entries = &self.segments[segment_of(hash)].entries;
-        if let Some(entry) = entries.get(tag_of(hash) as usize & entries.len().wrapping_sub(1)) {
+        let entries = self.segment(segment_of(hash));
+        if let Some(entry) = entries.get(first_place(tag_of(hash), entries.len())) {
             super::prefetch(entry);
         }
+    }
+
+    /// Lets a segment grow if one entry more would fill it by more than four fifths.
+    #[inline]
+    fn make_room(&mut self, segment: usize) {
+        if (self.segments[segment].used + 1) * 5 > self.segment(segment).len() * 4 {
+            self.grow(segment);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, segment: usize) {
+        let old = self.segment(segment);
+        let size = (2 * old.len()).max(SEGMENT_START);
+        let mut grown = vec![EMPTY; size];
+        for entry in old.iter().filter(|entry| **entry != EMPTY) {
+            let mut place = first_place(tag_in(*entry), size);
+            while grown[place] != EMPTY {
+                place = next_place(place, size);
+            }
+            grown[place] = *entry;
+        }
+        self.segments[segment].grown = grown;
     }
 }
 
@@ -142,36 +185,31 @@ impl Default for Index {
     }
 }
 
-impl Segment {
-    fn place(&mut self, entry: u64) {
-        let mask = self.entries.len() - 1;
-        let mut place = (entry >> 32) as usize;
-        while self.entries[place & mask] != EMPTY {
-            place += 1;
-        }
-        self.entries[place & mask] = entry;
-    }
-
-    /// Grows if one entry more would fill it by more than two thirds.
-    #[inline]
-    fn make_room(&mut self, start: usize) {
-        if (self.used + 1) * 3 > self.entries.len() * 2 {
-            self.grow(start);
-        }
-    }
-
-    #[cold]
-    fn grow(&mut self, start: usize) {
-        let size = (2 * self.entries.len()).max(start);
-        let old = std::mem::replace(&mut self.entries, vec![EMPTY; size]);
-        for entry in old.into_iter().filter(|e| *e != EMPTY) {
-            self.place(entry);
-        }
-    }
+/// Tag in the upper half; in the lower one the number plus 1, so that no entry is empty.
+#[inline]
+fn entry_of(tag: u32, number: u32) -> u64 {
+    u64::from(tag) << 32 | u64::from(number.checked_add(1).expect("the largest number is not used"))
 }
 
-fn entry_of(tag: u32, number: u32) -> u64 {
-    u64::from(tag) << 32 | u64::from(number)
+#[inline]
+fn tag_in(entry: u64) -> u32 {
+    (entry >> 32) as u32
+}
+
+#[inline]
+fn number_in(entry: u64) -> u32 {
+    (entry as u32).wrapping_sub(1)
+}
+
+/// Where an entry with this tag is looked for first: as far into the segment as the tag is into all tags.
+#[inline]
+fn first_place(tag: u32, size: usize) -> usize {
+    (u64::from(tag) * size as u64 >> 32) as usize
+}
+
+#[inline]
+fn next_place(place: usize, size: usize) -> usize {
+    if place + 1 == size { 0 } else { place + 1 }
 }
 
 /// Bits 22 to 27. The shard is chosen by the top bits of the hash, so those are alike for a whole index.
@@ -212,15 +250,38 @@ mod tests {
     fn what_was_removed_is_gone_and_all_else_stays() {
         let placement = Placement::new(1, 99);
         let hash = |id: u32| placement.hash(u128::from(id));
-        let mut index = Index::new();
-        for id in 0..100_000 {
-            index.insert(hash(id), id);
+        for expected in [0, 1_000, 100_000, 300_000] {
+            let mut index = Index::for_entries(expected);
+            for id in 0..100_000 {
+                index.insert(hash(id), id);
+            }
+            let grown = index.segments.iter().filter(|segment| !segment.grown.is_empty()).count();
+            assert_eq!(grown, if expected < 100_000 { SEGMENTS } else { 0 }, "room for {expected}");
+            for id in (0..100_000).filter(|id| id % 3 != 0) {
+                index.remove(hash(id), id);
+            }
+            for id in 0..100_000 {
+                assert_eq!(index.find(hash(id), |n| n == id), (id % 3 == 0).then_some(id));
+            }
         }
-        for id in (0..100_000).filter(|id| id % 3 != 0) {
-            index.remove(hash(id), id);
-        }
-        for id in 0..100_000 {
-            assert_eq!(index.find(hash(id), |n| n == id), (id % 3 == 0).then_some(id));
+    }
+
+    /// Entries about the end of a segment go on at its beginning, and close gaps there.
+    #[test]
+    fn what_goes_round_the_end_of_a_segment_is_found_and_removed() {
+        let hash = |tag: u32| u64::from(tag & 0x003f_ffff) | u64::from(tag >> 22) << 32;
+        let tags = [u32::MAX, u32::MAX - 1, u32::MAX - 2, 0, 1, u32::MAX / 2];
+        for removed in 0..tags.len() {
+            let mut index = Index::new();
+            for (number, tag) in (0..).zip(tags) {
+                assert_eq!(tag_of(hash(tag)), tag);
+                index.insert(hash(tag), number);
+            }
+            index.remove(hash(tags[removed]), removed as u32);
+            for (number, tag) in (0..).zip(tags) {
+                let found = index.find(hash(tag), |found| found == number);
+                assert_eq!(found, (number != removed as u32).then_some(number));
+            }
         }
     }
 }

@@ -7,12 +7,38 @@ const PAGE_SIZE: usize = 2 << 20;
 /// Elements that are taken at once.
 pub const SHEET: usize = 1_024;
 
+/// Memory that will be written soon and has never been: its first touch costs much more than each later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fresh {
+    /// The address.
+    pub start: usize,
+    /// Bytes.
+    pub size: usize,
+}
+
+impl Fresh {
+    /// What is named are whole pages of this size...
+    const PAGE: usize = 4 << 10;
+    /// ... and less than so much is not worth a word.
+    const SIZE_MIN: usize = 64 << 10;
+
+    /// The pages that a vector has for itself, if they are many. Nothing was put into it so far.
+    pub fn of<T>(memory: &Vec<T>) -> Option<Self> {
+        let first = memory.as_ptr().addr();
+        let start = first.next_multiple_of(Self::PAGE);
+        let end = (first + memory.capacity() * size_of::<T>()) / Self::PAGE * Self::PAGE;
+        (end >= start + Self::SIZE_MIN).then(|| Self { start, size: end - start })
+    }
+}
+
 /// A growing array of `T`, addressed by the number that [`Pages::push`] returned.
 #[derive(Debug)]
 pub struct Pages<T> {
     pages: Vec<Vec<T>>,
+    /// The next one.
+    spare: Option<Vec<T>>,
     len: usize,
-    /// There will be so many elements; if there are more, a page copies its own once.
+    /// There will be so many elements; if there are more, a page may copy its own to grow.
     expected: usize,
     /// The first element that is frozen and not taken, and how many follow.
     frozen: (u32, u32),
@@ -42,7 +68,7 @@ impl<T: Copy> Pages<T> {
     /// An empty array that will have so many elements, more or less.
     pub fn for_elements(expected: usize) -> Self {
         let pages = Vec::with_capacity((expected / Self::PER_PAGE + 1).min(4_096));
-        Self { pages, len: 0, expected, frozen: (0, 0), changed: Vec::new(), kept: 0 }
+        Self { pages, spare: None, len: 0, expected, frozen: (0, 0), changed: Vec::new(), kept: 0 }
     }
 
     /// Number of elements.
@@ -59,12 +85,25 @@ impl<T: Copy> Pages<T> {
     pub fn push(&mut self, item: T) -> u32 {
         let number = u32::try_from(self.len).expect("the limits keep a shard's tables below 2^32 entries");
         if self.len.is_multiple_of(Self::PER_PAGE) {
-            let left = self.expected.saturating_sub(self.len).clamp(1, Self::PER_PAGE);
-            self.pages.push(Vec::with_capacity(left));
+            let page = self.spare.take().unwrap_or_else(|| self.next_page());
+            self.pages.push(page);
         }
         self.pages[self.len / Self::PER_PAGE].push(item);
         self.len += 1;
         number
+    }
+
+    fn next_page(&self) -> Vec<T> {
+        let room = self.pages.len() * Self::PER_PAGE;
+        Vec::with_capacity(self.expected.saturating_sub(room).clamp(Self::PER_PAGE / 16, Self::PER_PAGE))
+    }
+
+    /// Makes the next page, if it will be needed; returns it if it is new.
+    pub fn prepare(&mut self) -> Option<Fresh> {
+        if self.spare.is_some() || self.pages.len() * Self::PER_PAGE >= self.expected {
+            return None;
+        }
+        Fresh::of(self.spare.insert(self.next_page()))
     }
 
     /// Removes the last element. Panics if it is frozen.

@@ -13,6 +13,7 @@ mod history;
 mod lifecycle;
 mod pace;
 mod parking;
+mod span;
 mod sync;
 mod usage;
 
@@ -25,4 +26,5 @@ pub use history::HistoryProgress;
 pub use lifecycle::Lifecycle;
 pub use pace::Pace;
 pub use parking::Parking;
+pub use span::{Span, Spent};
 pub use usage::Usage;

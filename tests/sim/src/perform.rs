@@ -82,6 +82,7 @@ impl Machine<'_> {
             }
             Output::Replayed { .. }
             | Output::Holds(_)
+            | Output::Populate(_)
             | Output::Checkpointing { .. }
             | Output::Checkpointed { .. }
             | Output::CheckpointFailed(_) => {}
