@@ -1,6 +1,6 @@
 //! Arrival: requests are copied, once, into the block that will be written. No routing, no look-up yet.
 
-use crate::limits::{BLOCK_BUFFERS, BLOCK_SIZE_MAX, SECTOR_SIZE};
+use crate::limits::{BLOCK_BUFFERS, BLOCK_SIZE_MAX, SECTOR_SIZE, UNIT_SIZE};
 use crate::log::block::Block;
 use crate::pacer::Counts;
 use auriga_wire::Transfer;
@@ -40,8 +40,12 @@ pub struct Filled {
 
 impl Filled {
     /// An empty block.
-    fn new() -> Self {
-        Self { block: Block::new(), batches: Vec::with_capacity(64), asked: Counts::default() }
+    fn new(units: usize) -> Self {
+        Self {
+            block: Block::with_size(units * UNIT_SIZE),
+            batches: Vec::with_capacity(64),
+            asked: Counts::default(),
+        }
     }
 }
 
@@ -55,9 +59,9 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// All buffers, empty.
-    pub fn new() -> Self {
-        let free = (0..BLOCK_BUFFERS).map(|_| Filled::new()).collect();
+    /// All buffers, empty, each with room for so many units.
+    pub fn new(units: usize) -> Self {
+        let free = (0..BLOCK_BUFFERS).map(|_| Filled::new(units)).collect();
         Self { open: None, waiting: VecDeque::with_capacity(BLOCK_BUFFERS), free }
     }
 
@@ -72,7 +76,7 @@ impl Arrivals {
         }
         let open = self.open.as_mut().expect("opened above");
         let unit = open.block.push(frame.bytes());
-        let count = (frame.body().len() / crate::limits::UNIT_SIZE) as u16;
+        let count = (frame.body().len() / UNIT_SIZE) as u16;
         open.asked = open.asked + asked(frame);
         open.batches.push(Batch { caller, header: frame.header, first_unit: unit + 1, count, arrived_ns });
         true
@@ -115,10 +119,4 @@ fn asked(frame: &Frame<'_>) -> Counts {
     let is_pending = |transfer: &&Transfer| transfer.flags & TransferFlags::PENDING != 0;
     let pendings = frame.records::<Transfer>().iter().filter(is_pending).count() as u64;
     Counts { accounts: 0, ids: events, pendings }
-}
-
-impl Default for Arrivals {
-    fn default() -> Self {
-        Self::new()
-    }
 }

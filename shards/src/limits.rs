@@ -13,17 +13,34 @@ pub const UNIT_SIZE: usize = 128;
 /// Format: cuts and blocks start and end at multiples of this. 4 KiB is the largest logical sector that drives have.
 pub const SECTOR_SIZE: usize = 4_096;
 
-/// Format: units of the largest block: one block header and the largest request.
-pub const BLOCK_UNITS_MAX: usize = 8_192;
+/// Format: units of the largest block: its header, and two of the largest requests with room.
+pub const BLOCK_UNITS_MAX: usize = 16_384;
 
-/// Format: bytes of the largest block. 1 MiB is where the durable write rate of a drive levels off.
+/// Format: bytes of the largest block. A flush costs some fixed time, most of it waiting, so a shard writes what two large
+/// requests have brought at once; the durable write rate of a drive levels off at 1 MiB.
 pub const BLOCK_SIZE_MAX: usize = BLOCK_UNITS_MAX * UNIT_SIZE;
+
+/// Resource: units that a shard's blocks have room for: what lets each of so many shards have a block in every epoch, if that is enough
+/// for the largest request.
+pub const fn block_units(shards: u16) -> usize {
+    let share = EPOCH_UNITS_MAX / shards as usize;
+    if share < BLOCK_UNITS_MIN {
+        BLOCK_UNITS_MIN
+    } else if share > BLOCK_UNITS_MAX {
+        BLOCK_UNITS_MAX
+    } else {
+        share
+    }
+}
+
+/// Units of a block for one of the largest requests.
+const BLOCK_UNITS_MIN: usize = 1 + 1 + REQUEST_RECORDS_MAX;
 
 /// Format: streams of a log, so also the most shards that a server runs.
 pub const STREAMS: usize = 128;
 
-/// Format: units of all blocks of an epoch. An index into an epoch fits 16 bits; eight full blocks, or 128 blocks of
-/// 512 units, make one epoch, and 20 million transfers a second are then some 300 epochs.
+/// Format: units of all blocks of an epoch. An index into an epoch fits 16 bits; four of the largest blocks, or 128 blocks
+/// of 512 units, make one epoch, and 20 million transfers a second are then some 300 epochs.
 pub const EPOCH_UNITS_MAX: usize = 65_536;
 
 /// Format: blocks of an epoch: what a cut of one sector has room for.
@@ -121,7 +138,10 @@ const QUESTION_CHUNKS_MAX: usize = QUERIES_MAX * (REQUEST_RECORDS_MAX / NOTES_PE
 
 const _: () =
     assert!(UNIT_SIZE == RECORD_SIZE && UNIT_SIZE == HEADER_SIZE, "an index in a block is an offset");
-const _: () = assert!(1 + 1 + REQUEST_RECORDS_MAX == BLOCK_UNITS_MAX, "the largest request fills a block");
+const _: () = assert!(
+    BLOCK_UNITS_MIN <= BLOCK_UNITS_MAX && BLOCK_UNITS_MIN * UNIT_SIZE % SECTOR_SIZE == 0,
+    "the largest request fits a block, and fills the sectors of the smallest"
+);
 const _: () = assert!(BLOCK_SIZE_MAX.is_multiple_of(SECTOR_SIZE), "a full block ends at a sector");
 const _: () = assert!(EPOCH_UNITS_MAX - 1 <= u16::MAX as usize, "an index into an epoch fits 16 bits");
 const _: () = assert!(EPOCH_UNITS_MAX >= BLOCK_UNITS_MAX, "the pacer can always take a full block");

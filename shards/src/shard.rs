@@ -16,7 +16,7 @@ use crate::execute::epoch::OwnBlock;
 use crate::execute::message::Message;
 use crate::histograms::{Recorder, Stage};
 use crate::lead::Lead;
-use crate::limits::{FACTS_MAX, Limits, SECTOR_SIZE};
+use crate::limits::{FACTS_MAX, Limits, SECTOR_SIZE, block_units};
 use crate::log::Identity;
 use crate::log::block::Block;
 use crate::log::cut::{BlockEntry, Cut, CutImage};
@@ -130,7 +130,7 @@ impl Shard {
         Self {
             config,
             execution: Execution::new(shard, placement),
-            arrivals: Arrivals::new(),
+            arrivals: Arrivals::new(block_units(placement.shards())),
             commits: Commits::new(identity, shard, placement),
             answers: Answers::new(identity, config.history),
             histograms: Recorder::default(),
@@ -167,7 +167,8 @@ impl Shard {
         self.lead.as_ref().and_then(Lead::deadline)
     }
 
-    /// Whether the next epoch is committed and the one before is executed: [`Input::Begin`] is due.
+    /// Whether the next epoch is committed and the one before is executed: [`Input::Begin`] is due, when all else that has come was
+    /// taken. An epoch's routing takes long, and a block that is to be closed should be on its way to the disk before it.
     pub fn can_begin(&self) -> bool {
         // Nobody waits for a replay; later, requests are refused long before it comes to this.
         let facts_max = if self.incarnation == 0 { FACTS_MAX } else { 2 * FACTS_MAX };
@@ -207,8 +208,7 @@ impl Shard {
                     lead.tick(clock, out);
                 }
             }
-            // All that it takes is done below.
-            Input::Begin => {}
+            Input::Begin => self.begin_next(),
             Input::Recover(found) => self.lead().recover(*found, out),
             Input::CutsRead { first, bytes, end } => self.lead().take_cuts(first, bytes, end, clock, out),
             Input::CutWritten(sector) => {
@@ -437,14 +437,14 @@ impl Shard {
         self.tell_pacer(clock, Pace::Sealed { epoch, pending: self.reported, asked }, out);
     }
 
-    /// Does all that can be done now: the pacer's acts, the end of an epoch, look-ups in the gap, the next epoch.
+    /// Does all that can be done now: the pacer's acts, the end of an epoch, look-ups in the gap.
     fn go_on(&mut self, clock: Clock, out: &mut Outputs) {
         loop {
             if let Some(act) = self.lead.as_mut().and_then(Lead::next_act) {
                 self.carry_out(clock, act, out);
             } else if self.running.is_some() && self.execution.in_gap() {
                 self.finish_epoch(clock, out);
-            } else if !self.answer_in_gap(out) && !self.begin_next(out) {
+            } else if !self.answer_in_gap(out) {
                 return;
             }
         }
@@ -476,20 +476,17 @@ impl Shard {
         self.commits.announce(image, self.incarnation == 0, out);
     }
 
-    /// Begins the next epoch, unless others wait for messages that this step has made: an epoch's routing takes long, and they
-    /// would come behind it. [`Input::Begin`] follows then.
-    fn begin_next(&mut self, out: &Outputs) -> bool {
-        let is_awaited = !out.outgoing.is_empty() || !self.execution.mail.outgoing.is_empty();
-        if is_awaited || !self.can_begin() {
-            return false;
+    /// Begins the next epoch, if it can begin.
+    fn begin_next(&mut self) {
+        if !self.can_begin() {
+            return;
         }
         let Some((coming, own)) = self.commits.take_next() else {
-            return false;
+            return;
         };
         self.closed = self.closed.max(coming.cut.epoch);
         self.execution.begin(&coming.cut, own);
         self.running = Some(coming);
-        true
     }
 
     /// Whether a checkpoint has to get on before more of the state can change.

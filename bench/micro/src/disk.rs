@@ -2,7 +2,7 @@
 //!
 //! A flush is one block of each shard and the cut beside them, all under way at once; the next begins when all are durable.
 
-use auriga_shards::limits::{BLOCK_SIZE_MAX, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
+use auriga_shards::limits::{SECTOR_SIZE, UNIT_SIZE, block_units};
 use auriga_shards::log::Sector;
 use io_uring::{IoUring, opcode, types};
 use std::fs::{File, OpenOptions};
@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 
 /// Flushes before the measured ones.
 const WARM_UP: u64 = 4;
-/// Flushes that are measured: a segment of each stream.
-pub const FLUSHES: u64 = STREAM_SEGMENT_SIZE / BLOCK_SIZE_MAX as u64;
+/// Flushes that are measured.
+pub const FLUSHES: u64 = 64;
+/// Bytes that are written at once to make a file.
+const ZEROS: usize = 1 << 20;
 
 /// Files like the log's, removed when it is dropped.
 struct Files {
@@ -29,7 +31,7 @@ impl Files {
         let directory = directory.join("writes");
         std::fs::create_dir(&directory)?;
         let made = (|| {
-            let block = BLOCK_SIZE_MAX as u64;
+            let block = (block_units(shards) * UNIT_SIZE) as u64;
             let stream =
                 |shard| make(&directory.join(format!("stream-{shard}")), (FLUSHES + WARM_UP) * block);
             let streams = (0..shards).map(stream).collect::<Result<Vec<File>>>()?;
@@ -58,7 +60,7 @@ fn make(path: &Path, size: u64) -> Result<File> {
     let mut file = options.open(path)?;
     // SAFETY: the descriptor is open; no memory is passed. Where it can't be done, what is written allocates as well.
     unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, size as libc::off_t) };
-    let zeros: Vec<Sector> = bytemuck::allocation::zeroed_vec(BLOCK_SIZE_MAX / SECTOR_SIZE);
+    let zeros: Vec<Sector> = bytemuck::allocation::zeroed_vec(ZEROS / SECTOR_SIZE);
     let zeros: &[u8] = bytemuck::cast_slice(&zeros);
     let mut left = size as usize;
     while left > 0 {
@@ -74,15 +76,16 @@ fn make(path: &Path, size: u64) -> Result<File> {
 pub fn flushes(directory: &Path, shards: u16) -> Result<Duration> {
     let files = Files::make(directory, shards)?;
     let mut ring = IoUring::new(u32::from(shards) + 1)?;
-    let blocks: Vec<Vec<Sector>> = (0..shards).map(block).collect();
-    let cut = block(0);
+    let size = block_units(shards) * UNIT_SIZE;
+    let blocks: Vec<Vec<Sector>> = (0..shards).map(|shard| block(shard, size)).collect();
+    let cut = block(0, SECTOR_SIZE);
     let mut begun = Instant::now();
     for flush in 0..WARM_UP + FLUSHES {
         if flush == WARM_UP {
             begun = Instant::now();
         }
         let writes = files.streams.iter().zip(&blocks).map(|(file, block)| (file, &block[..]));
-        for (file, sectors) in writes.chain([(&files.cuts, &cut[..1])]) {
+        for (file, sectors) in writes.chain([(&files.cuts, &cut[..])]) {
             let bytes: &[u8] = bytemuck::cast_slice(sectors);
             let fd = types::Fd(file.as_raw_fd());
             let write = opcode::Write::new(fd, bytes.as_ptr(), bytes.len() as u32);
@@ -118,8 +121,8 @@ fn wait(ring: &mut IoUring, writes: usize) -> Result<()> {
 }
 
 /// A block's memory with something in it that no drive can leave out.
-fn block(shard: u16) -> Vec<Sector> {
-    let mut sectors: Vec<Sector> = bytemuck::allocation::zeroed_vec(BLOCK_SIZE_MAX / SECTOR_SIZE);
+fn block(shard: u16, size: usize) -> Vec<Sector> {
+    let mut sectors: Vec<Sector> = bytemuck::allocation::zeroed_vec(size / SECTOR_SIZE);
     let mut state = u64::from(shard) + 1;
     for word in bytemuck::cast_slice_mut::<Sector, u64>(&mut sectors) {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

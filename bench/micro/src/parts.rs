@@ -5,6 +5,7 @@ use crate::limit::Parts;
 use crate::log::{self, BATCH, Log, Requests};
 use crate::loopback;
 use crate::shards::{Shards, own_blocks};
+use auriga_shards::limits::block_units;
 use auriga_shards::log::block::{Block, Place};
 use auriga_shards::place::{ShardId, StreamId};
 use auriga_wire::{Frame, RequestFrame};
@@ -42,9 +43,10 @@ impl CpuTime {
 pub fn measure(directory: &Path, shards: u16) -> Result<Parts> {
     let (frames, generator) = generate();
     let requests = REQUESTS as f64;
-    let blocks = FLUSHES as f64 * f64::from(shards);
+    let of_block = (block_units(shards) - 1) / (1 + BATCH as usize);
+    let flushed = FLUSHES as f64 * f64::from(shards) * of_block as f64;
     Ok(Parts {
-        log_write: per_transfer(disk::flushes(directory, shards)?, blocks),
+        log_write: per_transfer(disk::flushes(directory, shards)?, flushed),
         loopback: per_transfer(loopback::exchange(&frames, REQUESTS)?, requests),
         generator: per_transfer(generator, requests),
         checksums: per_transfer(check(&frames), requests),

@@ -9,7 +9,7 @@ mod rig;
 
 use crate::log::{BATCH, Epoch, FULL_BLOCKS, IDENTITY, Log, Requests};
 use auriga_shards::arrival::{Arrivals, ConnectionId, Filled};
-use auriga_shards::limits::BLOCK_UNITS_MAX;
+use auriga_shards::limits::{BLOCK_UNITS_MAX, block_units};
 use auriga_shards::log::block::Place;
 use auriga_shards::log::recover::Recovery;
 use auriga_shards::pacer::LogEnd;
@@ -94,7 +94,8 @@ impl Ready {
             Stage::Parse => Self::Parse(frames()),
             Stage::Append => {
                 let checked = frames().iter().map(|frame| check(frame));
-                Self::Append(checked.collect(), Box::default(), Box::default())
+                let arrivals = Arrivals::new(block_units(FULL_BLOCKS));
+                Self::Append(checked.collect(), Box::new(arrivals), Box::default())
             }
             Stage::Recover => {
                 let streams = (0..FULL_BLOCKS).map(StreamId);

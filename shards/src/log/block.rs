@@ -5,7 +5,7 @@
 //! every byte is covered and none is hashed twice.
 
 use super::{Damage, Sector, expect};
-use crate::limits::{BLOCK_SIZE_MAX, BLOCK_UNITS_MAX, SECTOR_SIZE, UNIT_SIZE};
+use crate::limits::{BLOCK_SIZE_MAX, SECTOR_SIZE, UNIT_SIZE};
 use crate::log::cut::BlockEntry;
 use auriga_wire::Transfer;
 use auriga_wire::frame::{Command, Frame, Header};
@@ -75,7 +75,7 @@ impl Block {
         Self::with_size(BLOCK_SIZE_MAX)
     }
 
-    /// A block for reading one of `size` bytes from the log.
+    /// An empty block with room for `size` bytes; to read one of that size from the log, or to fill it.
     pub fn with_size(size: usize) -> Self {
         let sectors = bytemuck::allocation::zeroed_vec(size.div_ceil(SECTOR_SIZE));
         Self { sectors, units: 1, frames: 0 }
@@ -105,7 +105,7 @@ impl Block {
 
     /// Whether a frame of `size` bytes has room.
     pub fn fits(&self, size: usize) -> bool {
-        self.units + size / UNIT_SIZE <= BLOCK_UNITS_MAX
+        self.units * UNIT_SIZE + size <= size_of_val(&self.sectors[..])
     }
 
     /// Appends a checked frame and returns its first unit. Panics if it doesn't fit.

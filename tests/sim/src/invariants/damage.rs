@@ -106,7 +106,7 @@ pub(crate) fn recovered(machine: &mut Machine<'_>, end: &LogEnd, says: bool) -> 
     let from = machine.loaded.unwrap_or(0);
     let found = Forecast::Serves { from, end: *end, says };
     compare(Invariant::Damage, "the start", &expected, &found)?;
-    let World { truth, disk, tally, memory, clients, .. } = &mut *machine.world;
+    let World { truth, disk, tally, memory, clients, incarnation, .. } = &mut *machine.world;
     tally.dropped += u64::from(says);
     tally.harmless += u64::from(disk.has_damage());
     if end.epoch < truth.end.epoch {
@@ -119,6 +119,9 @@ pub(crate) fn recovered(machine: &mut Machine<'_>, end: &LogEnd, says: bool) -> 
         memory.promised.roll_back(end.epoch);
         memory.digests.roll_back(end.epoch);
         clients.roll_back(truth.end.time_end);
+        // A start whose cuts are all lost has acknowledged nothing, and its number may be taken again: each cut names the one
+        // before by its checksum, so none of that start's fits behind one of another with the same number.
+        *incarnation = end.incarnation.min(*incarnation);
     }
     truth.end.incarnation = end.incarnation;
     truth.tail = says;
