@@ -190,13 +190,7 @@ impl Commits {
     ) -> Option<Result<(), BlockDamage>> {
         let coming = self.coming.iter_mut().find(|c| c.cut.epoch == epoch)?;
         let named = *own_entries(&coming.cut, &self.placement, self.shard).nth(entry)?;
-        let place = Place {
-            cluster: self.identity.cluster,
-            incarnation: coming.cut.incarnation,
-            epoch,
-            stream: named.stream,
-            offset: named.offset,
-        };
+        let place = Place::of(self.identity.cluster, coming.cut.incarnation, epoch, &named);
         let opened = failure.map_or(Ok(()), |f| Err(Damage(f))).and_then(|()| block.open(&named, &place));
         if let Err(damage) = opened {
             coming.damage = Some(BlockDamage { epoch, stream: named.stream, offset: named.offset, damage });

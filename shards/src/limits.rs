@@ -139,7 +139,7 @@ const QUESTION_CHUNKS_MAX: usize = QUERIES_MAX * (REQUEST_RECORDS_MAX / NOTES_PE
 const _: () =
     assert!(UNIT_SIZE == RECORD_SIZE && UNIT_SIZE == HEADER_SIZE, "an index in a block is an offset");
 const _: () = assert!(
-    BLOCK_UNITS_MIN <= BLOCK_UNITS_MAX && BLOCK_UNITS_MIN * UNIT_SIZE % SECTOR_SIZE == 0,
+    BLOCK_UNITS_MIN <= BLOCK_UNITS_MAX && (BLOCK_UNITS_MIN * UNIT_SIZE).is_multiple_of(SECTOR_SIZE),
     "the largest request fits a block, and fills the sectors of the smallest"
 );
 const _: () = assert!(BLOCK_SIZE_MAX.is_multiple_of(SECTOR_SIZE), "a full block ends at a sector");

@@ -23,7 +23,8 @@ use auriga_wire::{Fault, Frame};
 pub enum Input<'a> {
     /// Time passes.
     Tick,
-    /// What the shard had for others was handed over, and it [`can begin`](crate::shard::Shard::can_begin) an epoch.
+    /// All that has come was taken, what the shard had for others was handed over, and it
+    /// [`can begin`](crate::shard::Shard::can_begin) an epoch.
     Begin,
     /// To shard 0, once: take the state from a checkpoint, replay the log and open it.
     Recover(Box<Found>),

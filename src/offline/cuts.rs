@@ -105,13 +105,7 @@ impl<'a> Blocks<'a> {
         self.open(name)?
             .read_exact_at(&mut block.memory_mut()[..entry.size()], offset)
             .map_err(|e| Damage(e.to_string()))?;
-        let place = Place {
-            cluster: self.directory.identity.cluster,
-            incarnation: cut.incarnation,
-            epoch: cut.epoch,
-            stream: entry.stream,
-            offset: entry.offset,
-        };
+        let place = Place::of(self.directory.identity.cluster, cut.incarnation, cut.epoch, entry);
         block.open(entry, &place)
     }
 

@@ -285,13 +285,7 @@ fn read(facts: &Facts, block: &BlockFacts, shared: &Shared) -> Result<Block, Str
     File::open(&path)
         .and_then(|file| file.read_exact_at(memory.memory_mut(), offset))
         .map_err(|e| format!("{} at byte {offset} can't be read: {e}", path.display()))?;
-    let place = Place {
-        cluster: shared.directory.identity.cluster,
-        incarnation: facts.incarnation,
-        epoch: facts.epoch,
-        stream: entry.stream,
-        offset: entry.offset,
-    };
+    let place = Place::of(shared.directory.identity.cluster, facts.incarnation, facts.epoch, entry);
     memory.open(entry, &place).map_err(|damage| format!("{} at byte {offset}: {damage}", path.display()))?;
     Ok(memory)
 }

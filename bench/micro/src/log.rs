@@ -204,13 +204,7 @@ mod tests {
             let cut = recovery.take(number, &epoch.sector.0).expect("it continues the log");
             assert_eq!((cut.epoch, cut.units()), (number, 204));
             for (entry, block) in cut.blocks.iter().zip(&mut epoch.blocks) {
-                let place = Place {
-                    cluster: IDENTITY.cluster,
-                    incarnation: INCARNATION,
-                    epoch: number,
-                    stream: entry.stream,
-                    offset: entry.offset,
-                };
+                let place = Place::of(IDENTITY.cluster, INCARNATION, number, entry);
                 block.open(entry, &place).expect("it is as it was sealed");
                 ids.extend((2..102).map(|unit| block.transfer(unit).id));
             }

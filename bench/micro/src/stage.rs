@@ -166,13 +166,7 @@ fn append(frames: &[Frame<'static>], arrivals: &mut Arrivals, log: &Log) {
 fn recover(recovery: &mut Recovery, epoch: &mut Epoch) {
     let cut = recovery.take(epoch.cut.epoch, &epoch.sector.0).expect("it begins the log");
     for (entry, block) in cut.blocks.iter().zip(&mut epoch.blocks) {
-        let place = Place {
-            cluster: IDENTITY.cluster,
-            incarnation: cut.incarnation,
-            epoch: cut.epoch,
-            stream: entry.stream,
-            offset: entry.offset,
-        };
+        let place = Place::of(IDENTITY.cluster, cut.incarnation, cut.epoch, entry);
         block.open(entry, &place).expect("it is as it was sealed");
     }
 }

@@ -204,7 +204,7 @@ fn number_in(entry: u64) -> u32 {
 /// Where an entry with this tag is looked for first: as far into the segment as the tag is into all tags.
 #[inline]
 fn first_place(tag: u32, size: usize) -> usize {
-    (u64::from(tag) * size as u64 >> 32) as usize
+    ((u64::from(tag) * size as u64) >> 32) as usize
 }
 
 #[inline]

@@ -1,4 +1,5 @@
-//! A growing array whose elements never move, and that can be frozen: pages of 2 MiB, so that growth copies nothing.
+//! A growing array of pages of 2 MiB that can be frozen. Growth copies nothing, but for what comes behind the number of elements that
+//! was expected.
 //!
 //! A checkpoint freezes the array and takes it sheet by sheet, as it was then, while its elements go on changing: the first
 //! change of one that was not taken keeps what it was.

@@ -53,6 +53,13 @@ pub struct Place {
     pub offset: u64,
 }
 
+impl Place {
+    /// That of a block as its epoch's cut names it.
+    pub fn of(cluster: u64, incarnation: u64, epoch: u64, entry: &BlockEntry) -> Self {
+        Self { cluster, incarnation, epoch, stream: entry.stream, offset: entry.offset }
+    }
+}
+
 /// A block in memory, at an address that direct I/O can take.
 pub struct Block {
     sectors: Vec<Sector>,

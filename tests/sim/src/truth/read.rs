@@ -314,13 +314,7 @@ fn open_blocks(identity: &Identity, cut: &Cut, blocks: &[Vec<u8>]) -> Result<Vec
     let opened = cut.bases().zip(blocks).map(|((base, entry), bytes)| {
         let mut block = Block::with_size(entry.size());
         block.memory_mut().copy_from_slice(bytes);
-        let place = Place {
-            cluster: identity.cluster,
-            incarnation: cut.incarnation,
-            epoch: cut.epoch,
-            stream: entry.stream,
-            offset: entry.offset,
-        };
+        let place = Place::of(identity.cluster, cut.incarnation, cut.epoch, entry);
         match block.open(entry, &place) {
             Ok(()) => Ok(OwnBlock { base: base as u16, block }),
             Err(damage) => {
