@@ -4,7 +4,7 @@
 use crate::arrival::{Batch, Filled};
 use crate::checkpoint::manifest::Manifest;
 use crate::execute::epoch::OwnBlock;
-use crate::limits::{BLOCK_SIZE_MAX, REPLAY_AHEAD, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
+use crate::limits::{BLOCK_SIZE_LARGE, REPLAY_BLOCKS_KEPT, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
 use crate::log::Damage;
 use crate::log::Identity;
 use crate::log::block::{Block, Place};
@@ -14,11 +14,6 @@ use crate::log::segment::{next_block_offset, stream_place};
 use crate::place::{Placement, ShardId, StreamId};
 use crate::step::{Output, Outputs};
 use std::collections::VecDeque;
-
-/// In a replay the memory of so many large blocks is kept for the next ones: what one shard has under way when epochs are full.
-const BLOCKS_KEPT: usize = 2 * REPLAY_AHEAD as usize;
-/// Bytes from which a block is a large one.
-const LARGE: usize = BLOCK_SIZE_MAX / 4;
 
 /// Segments that are prepared beyond the one that is written.
 const SEGMENTS_AHEAD: u32 = 2;
@@ -167,7 +162,7 @@ impl Commits {
             for (entry, block) in own_entries(&coming.cut, &self.placement, self.shard).enumerate() {
                 coming.blocks.push(None);
                 let (file, offset) = stream_place(block.stream, block.offset);
-                let memory = if block.size() < LARGE {
+                let memory = if block.size() < BLOCK_SIZE_LARGE {
                     Block::with_size(block.size())
                 } else {
                     let mut memory = self.replayed.pop().unwrap_or_default();
@@ -252,7 +247,7 @@ impl Commits {
 
     /// Takes back a block that was replayed, for the next one.
     pub fn take_back(&mut self, block: Block) {
-        if block.bytes().len() >= LARGE && self.replayed.len() < BLOCKS_KEPT {
+        if block.bytes().len() >= BLOCK_SIZE_LARGE && self.replayed.len() < REPLAY_BLOCKS_KEPT {
             self.replayed.push(block);
         }
     }

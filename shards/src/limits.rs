@@ -64,6 +64,13 @@ pub const BLOCK_BUFFERS: usize = 8;
 /// the epochs are small, and at most 128 MiB of blocks when they are large.
 pub const REPLAY_AHEAD: u64 = 16;
 
+/// Resource: large blocks whose memory a shard keeps in a replay, for the next ones: what each of two shards has under way when epochs
+/// are full. Fresh memory costs more than the reading of the block.
+pub const REPLAY_BLOCKS_KEPT: usize = 2 * REPLAY_AHEAD as usize;
+
+/// Resource: bytes from which a block is a large one: few of the others are under way, or they are cheap.
+pub const BLOCK_SIZE_LARGE: usize = BLOCK_SIZE_MAX / 8;
+
 /// Resource: bytes of a chunk. A few hundred messages make the cost of a ring hop small beside the messages' own.
 pub const CHUNK_SIZE: usize = 16 << 10;
 

@@ -43,6 +43,8 @@ struct Build<'a> {
     shared: &'a Shared,
     /// By shard: facts that are not put together yet.
     waiting: Vec<VecDeque<Box<Facts>>>,
+    /// Memory for blocks that are read.
+    spare: Vec<Block>,
     /// Epochs that are not committed, and how many of them the builder has.
     held: VecDeque<Whole>,
     added: usize,
@@ -73,6 +75,7 @@ pub fn run(
         bells,
         shared,
         waiting,
+        spare: Vec::new(),
         held: VecDeque::new(),
         added: 0,
         held_bytes: 0,
@@ -115,7 +118,7 @@ impl Build<'_> {
         let builder = self.builder.as_mut().expect("it was opened");
         let taken = self.added < self.held.len();
         while let Some(whole) = self.held.get(self.added) {
-            add(builder, whole, self.shared)?;
+            add(builder, whole, &mut self.spare, self.shared)?;
             self.added += 1;
             self.expired_through = Some(whole.facts[0].1.expire_through);
             self.held_bytes += whole.facts.iter().map(|(_, facts)| facts.size()).sum::<u64>();
@@ -250,7 +253,7 @@ impl Build<'_> {
 }
 
 /// Gives an epoch to the builder, unless it has it.
-fn add(builder: &mut Builder, whole: &Whole, shared: &Shared) -> Result<(), String> {
+fn add(builder: &mut Builder, whole: &Whole, spare: &mut Vec<Block>, shared: &Shared) -> Result<(), String> {
     let Facts { epoch, time, expire_through, .. } = *whole.facts[0].1;
     if epoch <= builder.progress().epoch {
         return Ok(());
@@ -258,7 +261,7 @@ fn add(builder: &mut Builder, whole: &Whole, shared: &Shared) -> Result<(), Stri
     let mut blocks = Vec::new();
     for (_, facts) in &whole.facts {
         for block in &facts.blocks {
-            blocks.push((block, read(facts, block, shared)?));
+            blocks.push((block, read(facts, block, spare.pop().unwrap_or_default(), shared)?));
         }
     }
     blocks.sort_unstable_by_key(|(facts, _)| facts.base);
@@ -271,17 +274,18 @@ fn add(builder: &mut Builder, whole: &Whole, shared: &Shared) -> Result<(), Stri
             amounts: &facts.amounts,
         })
         .collect();
-    builder
-        .add(&Epoch { number: epoch, checksum: whole.checksum, time, expire_through, blocks: &outcomes })
-        .map_err(|error| error.to_string())
+    let epoch = Epoch { number: epoch, checksum: whole.checksum, time, expire_through, blocks: &outcomes };
+    let added = builder.add(&epoch).map_err(|error| error.to_string());
+    spare.extend(blocks.into_iter().map(|(_, block)| block));
+    added
 }
 
-/// Reads a block from the log, and checks it.
-fn read(facts: &Facts, block: &BlockFacts, shared: &Shared) -> Result<Block, String> {
+/// Reads a block from the log into this memory, and checks it.
+fn read(facts: &Facts, block: &BlockFacts, mut memory: Block, shared: &Shared) -> Result<Block, String> {
     let entry = &block.entry;
     let (file, offset) = stream_place(entry.stream, entry.offset);
     let path = shared.directory.file(file);
-    let mut memory = Block::with_size(entry.size());
+    memory.make_room(entry.size());
     File::open(&path)
         .and_then(|file| file.read_exact_at(memory.memory_mut(), offset))
         .map_err(|e| format!("{} at byte {offset} can't be read: {e}", path.display()))?;
