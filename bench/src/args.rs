@@ -40,6 +40,9 @@ pub struct RunArgs {
     /// Share of transfers that touch account 1, 0 to 1
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub hot_share: f64,
+    /// Share of transfers that are meant to be refused, because their credit account is not there, 0 to 1
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub failing_share: f64,
     /// Transfers a second in an open loop, with latency from the intended send time [default: as fast as possible]
     #[arg(long, value_parser = rate)]
     pub rate: Option<f64>,

@@ -152,10 +152,18 @@ impl Model {
         for (index, event) in (0..).zip(self.plan.events(self.worker, number)) {
             let chain_begins = event.linked && !chain_goes_on;
             chain_goes_on = event.linked;
-            if next_refused.next_if_eq(&index).is_none() {
-                counts.chains += u64::from(chain_begins);
-                self.created(&event, &mut counts);
+            if next_refused.next_if_eq(&index).is_some() {
+                continue;
             }
+            if event.draw.credit == self.plan.accounts {
+                let id = self.first_id(number) + u128::from(index);
+                self.contradictions.note(|| {
+                    format!("transfer {id:032x}: it was created, and its credit account is not there")
+                });
+                continue;
+            }
+            counts.chains += u64::from(chain_begins);
+            self.created(&event, &mut counts);
         }
         for event in &refused {
             *self.codes.entry(event.code).or_default() += 1;
@@ -308,6 +316,7 @@ mod tests {
             batch: 10,
             lag: 1,
             hot: 0,
+            failing: 0,
             seed: 3,
             run: 9,
             started_ms: 1_790_000_000_000,

@@ -11,7 +11,7 @@ use crate::progress::{Progress, REFRESH};
 use crate::report::{self, Latency, Report, count, say};
 use crate::schedule::Schedule;
 use crate::verify::{self, AccountCheck, Before, Changes, TransferCheck};
-use crate::workload::{CODE, LEDGER, Plan, account_id};
+use crate::workload::{LEDGER, Plan};
 use auriga_signals::Glance;
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use auriga_wire::report::Status;
@@ -39,7 +39,7 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     let mut client = Client::connect(&args.address, options.clone())?;
     let status = client.status(false)?;
     say(&introduction(args, &status));
-    create_accounts(&mut client, args.accounts, &status)?;
+    create_accounts(&mut client, &plan(args), &status)?;
     let before = verify::balances(&mut client, args.accounts)?;
 
     let started = Instant::now();
@@ -146,14 +146,16 @@ fn plan(args: &RunArgs) -> Plan {
         batch: args.batch,
         lag: u64::from(in_flight) * 2,
         hot: (args.hot_share * (1_u64 << 32) as f64) as u64,
+        failing: (args.failing_share * (1_u64 << 32) as f64) as u64,
         seed: args.seed,
         run: fastrand::u32(..),
         started_ms: now.as_millis() as u64,
     }
 }
 
-/// Creates accounts 1 to `accounts`; those of an earlier run are used again.
-fn create_accounts(client: &mut Client, accounts: u32, status: &Status) -> Result<(), Failure> {
+/// Creates the plan's accounts; those of an earlier run are used again.
+fn create_accounts(client: &mut Client, plan: &Plan, status: &Status) -> Result<(), Failure> {
+    let accounts = plan.accounts;
     if u64::from(accounts) > status.accounts_max {
         return Err(Failure::Usage(format!(
             "--accounts {accounts}: the server holds at most {} accounts",
@@ -162,13 +164,7 @@ fn create_accounts(client: &mut Client, accounts: u32, status: &Status) -> Resul
     }
     let indexes: Vec<u32> = (0..accounts).collect();
     for chunk in indexes.chunks(REQUEST_RECORDS_MAX) {
-        let account = |index: &u32| Account {
-            id: account_id(*index),
-            ledger: LEDGER,
-            code: CODE,
-            ..Account::default()
-        };
-        let wanted: Vec<Account> = chunk.iter().map(account).collect();
+        let wanted: Vec<Account> = chunk.iter().map(|index| plan.account(*index)).collect();
         let created = client.create_accounts(&wanted)?;
         let exists = AccountCode::Exists.number();
         if let Some(refusal) = created.refusals.iter().find(|refusal| refusal.code != exists) {
@@ -302,7 +298,7 @@ fn verify_money(
             sum.add(part);
         }
     }
-    let accounts = verify::check_accounts(client, before, &sums)?;
+    let accounts = verify::check_accounts(client, &loads[0].model.plan, before, &sums)?;
     let batches: u64 = loads.iter().map(|load| load.model.batches.len() as u64).sum();
     let sample = args.verify == Verify::Sample;
     let connections = VERIFY_CONNECTIONS_MAX.min(args.connections as usize).max(usize::from(args.workers));

@@ -5,7 +5,7 @@ use crate::differences::Differences;
 use crate::drive::Work;
 use crate::failure::Failure;
 use crate::model::{Model, Sums};
-use crate::workload::{CODE, LEDGER, account_id};
+use crate::workload::{Plan, account_id};
 use auriga_wire::frame::{Command, REQUEST_RECORDS_MAX};
 use auriga_wire::{Account, Client, Reply, ReplyBody, RequestFrame, Transfer};
 use std::ops::Range;
@@ -82,8 +82,13 @@ pub fn balances(client: &mut Client, accounts: u32) -> Result<Before, Failure> {
     Ok(before)
 }
 
-/// Looks up every account and compares it with what it held before plus the model's sums.
-pub fn check_accounts(client: &mut Client, before: &Before, sums: &[Sums]) -> Result<AccountCheck, Failure> {
+/// Looks up every account of the plan and compares it with what it held before plus the model's sums.
+pub fn check_accounts(
+    client: &mut Client,
+    plan: &Plan,
+    before: &Before,
+    sums: &[Sums],
+) -> Result<AccountCheck, Failure> {
     let mut check = AccountCheck::default();
     each_account(client, sums.len() as u32, |index, found| {
         let (sums, before) = (sums[index as usize], before[index as usize]);
@@ -91,14 +96,11 @@ pub fn check_accounts(client: &mut Client, before: &Before, sums: &[Sums]) -> Re
         // A sum that would fall below 0 wraps to one that no account holds.
         let plus = |before: u128, sum: i64| before.wrapping_add_signed(i128::from(sum));
         let expected = Account {
-            id: account_id(index),
             debits_pending: plus(before.debits_pending, sums.debits_pending),
             debits_posted: plus(before.debits_posted, sums.debits_posted),
             credits_pending: plus(before.credits_pending, sums.credits_pending),
             credits_posted: plus(before.credits_posted, sums.credits_posted),
-            ledger: LEDGER,
-            code: CODE,
-            ..Account::default()
+            ..plan.account(index)
         };
         let found = found.unwrap_or_default();
         check.changes.add(&found, &before);

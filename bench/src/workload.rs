@@ -8,9 +8,9 @@
 //! batches `lag` apart take turns: pending, resolution, pending, ... Neighbours are in opposite turns, so a request
 //! holds as many of both; before the first turn is over, what has nothing to resolve is plain.
 
-use crate::draw::{AMOUNT_MAX, Draw, Draws};
-use auriga_wire::record::TransferFlags;
-use auriga_wire::{Transfer, ids};
+use crate::draw::{AMOUNT_MAX, Among, Draw, Draws};
+use auriga_wire::record::{AccountFlags, TransferFlags};
+use auriga_wire::{Account, Transfer, ids};
 use std::ops::Range;
 
 /// The ledger of every account and transfer.
@@ -45,6 +45,8 @@ pub enum Workload {
     Linked,
     /// Half plain, a quarter two-phase, a quarter linked; and look-ups in between.
     Mixed,
+    /// Plain transfers between accounts that all have a limit and little to spare.
+    Limited,
 }
 
 impl Workload {
@@ -55,6 +57,7 @@ impl Workload {
             Self::TwoPhase => "two-phase",
             Self::Linked => "linked",
             Self::Mixed => "mixed",
+            Self::Limited => "limited",
         }
     }
 
@@ -65,6 +68,7 @@ impl Workload {
             Self::TwoPhase => "two-phase transfers",
             Self::Linked => "linked transfers in chains of 4",
             Self::Mixed => "mixed transfers (half plain, a quarter two-phase, a quarter linked) and look-ups",
+            Self::Limited => "plain transfers between limited accounts",
         }
     }
 
@@ -80,7 +84,7 @@ impl Workload {
     #[inline]
     const fn part(self, index: u32) -> Part {
         match (self, index % MIX) {
-            (Self::Plain, _) => Part::Plain,
+            (Self::Plain | Self::Limited, _) => Part::Plain,
             (Self::TwoPhase, _) => Part::TwoPhase,
             (Self::Linked, _) | (Self::Mixed, 12..) => Part::Chain,
             (Self::Mixed, place) if place % 3 == 2 => Part::TwoPhase,
@@ -110,6 +114,8 @@ pub struct Plan {
     pub lag: u64,
     /// Share of transfers that touch account 1, in parts of 2^32.
     pub hot: u64,
+    /// Share of transfers that must be refused, because their credit account is not there, in parts of 2^32.
+    pub failing: u64,
     /// What accounts and amounts are drawn from.
     pub seed: u64,
     /// What keeps this run's ids apart from those of other runs in the same millisecond.
@@ -211,7 +217,21 @@ impl Plan {
     }
 
     fn draws(&self, worker: u8, batch: u64) -> Draws {
-        Draws::new(self.random(worker, batch), self.accounts, self.hot)
+        let Self { workload, accounts, hot, failing, .. } = *self;
+        let among = Among { accounts, hot, failing, sides: workload == Workload::Limited };
+        Draws::new(self.random(worker, batch), among)
+    }
+
+    /// The account with this index, as it is created. Limits bind those of even indexes on one side and the others on the other, so
+    /// that nothing has to be paid in first: a transfer from an odd to an even index always passes, and one back passes as far as
+    /// there was one before.
+    pub fn account(&self, index: u32) -> Account {
+        let flags = match (self.workload, index % 2) {
+            (Workload::Limited, 0) => AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
+            (Workload::Limited, _) => AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS,
+            _ => 0,
+        };
+        Account { id: account_id(index), ledger: LEDGER, code: CODE, flags, ..Account::default() }
     }
 
     /// The events of a batch.
@@ -228,7 +248,7 @@ impl Plan {
     /// The batch whose pending transfers this one resolves: it must be answered before this one is sent.
     pub fn resolves(&self, batch: u64) -> Option<u64> {
         match self.workload {
-            Workload::Plain | Workload::Linked => None,
+            Workload::Plain | Workload::Linked | Workload::Limited => None,
             Workload::TwoPhase | Workload::Mixed => batch.checked_sub(self.lag),
         }
     }
@@ -325,11 +345,12 @@ mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    const ALL: [Workload; 4] = [Workload::Plain, Workload::TwoPhase, Workload::Linked, Workload::Mixed];
+    const ALL: [Workload; 5] =
+        [Workload::Plain, Workload::TwoPhase, Workload::Linked, Workload::Mixed, Workload::Limited];
 
     fn plan(workload: Workload, batch: u32) -> Plan {
         let started_ms = 1_790_000_000_000;
-        Plan { workload, accounts: 50, batch, lag: 3, hot: 0, seed: 3, run: 9, started_ms }
+        Plan { workload, accounts: 50, batch, lag: 3, hot: 0, failing: 0, seed: 3, run: 9, started_ms }
     }
 
     fn transfers(plan: &Plan, batch: u64) -> Vec<Transfer> {

@@ -39,6 +39,7 @@ pub fn plan(batch: u32) -> Plan {
         batch,
         lag: 1,
         hot: 0,
+        failing: 0,
         seed: 1,
         run: 1,
         started_ms: STARTED_MS,

@@ -1,6 +1,6 @@
 //! The load generator's workloads against a real server: whatever is sent, the money is verified.
 
-use auriga_tests::harness::{Scratch, Start, format, run_bench};
+use auriga_tests::harness::{Scratch, Server, Start, format, run_bench};
 use serde_json::Value;
 
 /// Few accounts and few requests in flight, so that accounts are contended and pending transfers are soon resolved.
@@ -21,18 +21,21 @@ const BRIEF: [&str; 14] = [
     "--workload",
 ];
 
+/// Runs a workload, with these options behind its name.
+fn run(server: &Server, workload: &[&str]) -> Value {
+    let address = ["run", "--address", server.address()];
+    let finished = run_bench(&[&address, &BRIEF[..], workload].concat()).expect(0, &[]);
+    let report = finished.stdout.lines().last().expect("a last line");
+    serde_json::from_str(report).unwrap_or_else(|e| panic!("{e}: not JSON:\n{}", finished.stdout))
+}
+
 #[test]
 fn every_workload_is_verified() {
     let scratch = Scratch::new("workloads");
     let data = scratch.join("data");
     format(&data);
     let server = Start::new(&data).shards(2).serve();
-    let run = |workload: &str| -> Value {
-        let address = ["run", "--address", server.address()];
-        let finished = run_bench(&[&address, &BRIEF[..], &[workload]].concat()).expect(0, &[]);
-        let report = finished.stdout.lines().last().expect("a last line");
-        serde_json::from_str(report).unwrap_or_else(|e| panic!("{e}: not JSON:\n{}", finished.stdout))
-    };
+    let run = |workload: &str| run(&server, &[workload]);
     let kinds = ["pendings", "posts", "voids", "chains", "lookups"];
     // One after the other on the same accounts: what stays pending is there before the next one.
     let cases: [(&str, &[&str]); 4] = [
@@ -51,4 +54,25 @@ fn every_workload_is_verified() {
         }
     }
     server.stop();
+}
+
+/// Some of what these send is refused: what must be, and what comes too early for a limit.
+#[test]
+fn what_is_refused_is_verified() {
+    let scratch = Scratch::new("refused");
+    for (name, workload, shares) in [
+        ("failing", &["plain", "--failing-share", "0.1"][..], 0.08..0.12),
+        ("limited", &["limited"], 0.001..0.5),
+        ("pair", &["limited", "--accounts", "2"], 0.0..0.5),
+    ] {
+        let data = scratch.join(name);
+        format(&data);
+        let server = Start::new(&data).shards(2).serve();
+        let report = run(&server, workload);
+        assert_eq!(report["verified"], true, "{report}");
+        let [created, refused] = ["transfers", "refused"].map(|of| report[of].as_f64().expect("a number"));
+        let share = refused / (created + refused);
+        assert!(shares.contains(&share), "{name}: {share} of {report}");
+        server.stop();
+    }
 }
