@@ -109,7 +109,7 @@ impl Build<'_> {
         self.publish();
         let asked = self.shared.history.take_ask_durable();
         let whole = self.put_together();
-        if !asked && whole.is_none() && self.held.is_empty() {
+        if !asked && whole.is_none() && self.held.is_empty() && self.builder.is_some() {
             return Ok(false);
         }
         self.held.extend(whole);
