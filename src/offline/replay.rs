@@ -48,6 +48,9 @@ pub fn replay(directory: &Directory, found: Found, through: u64) -> Outcome<Repl
     let mut out = Outputs::default();
     shard.step(clock::now(), Input::Recover(Box::new(found)), &mut out);
     loop {
+        while shard.can_begin() {
+            shard.step(clock::now(), Input::Begin, &mut out);
+        }
         let todo = std::mem::take(&mut out.list);
         if todo.is_empty() {
             return Err(Failure::failed("the replay came to a standstill"));
