@@ -22,11 +22,12 @@ pub struct Index {
     segments: Vec<Segment>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Segment {
     /// Its entries, if it has grown.
     grown: Vec<u64>,
-    used: usize,
+    /// So many entries may be added before it has to grow.
+    left: usize,
 }
 
 impl Index {
@@ -39,7 +40,7 @@ impl Index {
     pub fn for_entries(count: usize) -> Self {
         // Segments fill unevenly, and the more so the smaller they are.
         let start = (count / SEGMENTS + count.isqrt() / 2) * 3 / 2;
-        let segments = (0..SEGMENTS).map(|_| Segment::default()).collect();
+        let segments = (0..SEGMENTS).map(|_| Segment { grown: Vec::new(), left: room(start) }).collect();
         Self { entries: vec![EMPTY; SEGMENTS * start], start, segments }
     }
 
@@ -98,14 +99,16 @@ impl Index {
         mut is_it: impl FnMut(u32) -> bool,
     ) -> Option<u32> {
         let (segment, tag) = (segment_of(hash), tag_of(hash));
-        self.make_room(segment);
+        if self.segments[segment].left == 0 {
+            self.grow(segment);
+        }
         let entries = self.segment_mut(segment);
         let mut place = first_place(tag, entries.len());
         loop {
             let entry = entries[place];
             if entry == EMPTY {
                 entries[place] = entry_of(tag, number);
-                self.segments[segment].used += 1;
+                self.segments[segment].left -= 1;
                 return None;
             }
             if tag_in(entry) == tag && is_it(number_in(entry)) {
@@ -143,7 +146,7 @@ impl Index {
             next = next_place(next, entries.len());
         }
         entries[gap] = EMPTY;
-        self.segments[segment].used -= 1;
+        self.segments[segment].left += 1;
     }
 
     /// Asks for the cache line that [`Index::find`] will read first.
@@ -152,14 +155,6 @@ impl Index {
         let entries = self.segment(segment_of(hash));
         if let Some(entry) = entries.get(first_place(tag_of(hash), entries.len())) {
             super::prefetch(entry);
-        }
-    }
-
-    /// Lets a segment grow if one entry more would fill it by more than four fifths.
-    #[inline]
-    fn make_room(&mut self, segment: usize) {
-        if (self.segments[segment].used + 1) * 5 > self.segment(segment).len() * 4 {
-            self.grow(segment);
         }
     }
 
@@ -175,7 +170,7 @@ impl Index {
             }
             grown[place] = *entry;
         }
-        self.segments[segment].grown = grown;
+        self.segments[segment] = Segment { left: room(size) - room(old.len()), grown };
     }
 }
 
@@ -183,6 +178,11 @@ impl Default for Index {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Entries of a segment of this size before it has to grow: four fifths.
+fn room(size: usize) -> usize {
+    size * 4 / 5
 }
 
 /// Tag in the upper half; in the lower one the number plus 1, so that no entry is empty.
