@@ -53,6 +53,32 @@ fn a_failed_write_ends_the_server_and_loses_nothing() {
     check(&data, 3, &[], &mut book, &mut random);
 }
 
+/// A write of history's store fails. The store is closed and opened again while the server runs, and answers for all that was told.
+#[test]
+fn a_history_whose_store_has_failed_is_opened_again() {
+    let mut random = fastrand::Rng::with_seed(seed("failed store"));
+    let scratch = Scratch::new("failed-store");
+    let data = scratch.join("data");
+    format(&data);
+    let mut book = Book::default();
+    let server = Start::new(&data).shards(2).serve();
+    book.open_accounts(&mut connect(server.address()), 100);
+    server.stop();
+
+    let steps = scratch.join("steps");
+    let failure = format!("write .jnl {}", libc::ENOSPC);
+    let orders =
+        [("AURIGA_STEPS", text(&steps)), ("AURIGA_STEPS_AT", ".jnl"), ("AURIGA_FAILURES", failure.as_str())];
+    let server = Start::new(&data).shards(2).preload(&orders).serve();
+    let pattern = [Pattern { batches: vec![20], in_flight: 1, transfers_max: 2_000, ..Pattern::ENDLESS }];
+    book.note(drive_many(server.address(), &mut random, &book.choice(), &pattern, u64::MAX, || {}));
+    server.wait_for("history stands still");
+    server.wait_for("history goes on behind epoch");
+    book.check_history(&mut connect(server.address()), &mut random);
+    assert_eq!(book.turned_away(), 0, "no request is refused");
+    server.stop();
+}
+
 /// Places of a disk that can't be read. Needs root and loop devices.
 #[test]
 fn what_can_t_be_read_is_named_and_what_is_not_needed_is_not_missed() {
