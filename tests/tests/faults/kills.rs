@@ -15,8 +15,8 @@ const DIRECTORIES: usize = 3;
 const KILLS: usize = 30;
 /// Accounts at first, and accounts more for each life.
 const ACCOUNTS: usize = 40;
-/// Requests that fill a segment of a stream.
-const REQUESTS: usize = 64;
+/// Large requests that fill a segment of a stream and begin the next one.
+const REQUESTS: usize = 72;
 /// The digest is compared with that of `inspect` after so many lives.
 const INSPECT_EVERY: usize = 7;
 
@@ -42,7 +42,7 @@ struct Killed<'a> {
 impl Killed<'_> {
     /// With checkpoints seldom, often, or one after the other; with an archive or without.
     fn start(&mut self) -> Start {
-        let every = ["2000000000", "2000000", "100000", "1"][self.random.usize(..4)];
+        let every = ["2000000000", "2000000", "100000", "1", "1"][self.random.usize(..5)];
         let start = Start::new(&self.scratch.join("data"));
         let start = start.shards(self.random.u16(1..=4)).with(&["--checkpoint-every", every]);
         match self.random.bool() {
@@ -76,7 +76,9 @@ impl Killed<'_> {
             fill_log(server.address(), REQUESTS, 8_190, 4).expect("the server answers");
         }
         let (choice, patterns) = (book.choice_of_two_phases(), patterns(&mut self.random));
-        let enough = self.random.u64(..60);
+        // Some lives are long enough for several checkpoints: the log is let go behind the one before the last.
+        let longest = [60, 1_500][self.random.usize(..2)];
+        let enough = self.random.u64(..longest);
         let address = server.address().to_string();
         let told = drive_many(&address, &mut self.random, &choice, &patterns, enough, || {
             server.kill();

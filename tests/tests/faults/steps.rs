@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// What the calls of a checkpoint are about.
 const PLACES: &str = "/checkpoints:/spare/:/archive/:/keep:/cuts/00000000.log:/data$";
-/// Requests that fill a segment of a stream, and epochs that fill one of the cut log.
-const REQUESTS: usize = 64;
+/// Large requests that fill a segment of a stream and begin the next one, and epochs that fill one of the cut log.
+const REQUESTS: usize = 72;
 const EPOCHS: usize = 4_096;
 /// Accounts, so that each part of a checkpoint has several sheets.
 const ACCOUNTS: usize = 8_000;
