@@ -7,10 +7,14 @@
 //! given back is unmapped; its addresses are not used again.
 //!
 //! Memory is placed on a node when it is first touched, so a shard's memory is where its thread's policy says.
+//!
+//! A thread may have memory touched before it needs it ([`prefault`]). Its pieces are taken from there as long as there is some, and
+//! huge pages that it gives back are its own again.
 
 use auriga_signals::Span;
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::ptr;
+use std::cell::Cell;
+use std::{io, ptr};
 
 /// What large pieces are taken from.
 static SPAN: Span = Span::spent();
@@ -23,12 +27,96 @@ const LARGE: usize = HUGE / 4 * 3;
 /// The allocator.
 pub struct Memory;
 
+/// Memory of one thread that is touched and not in use.
+#[derive(Clone, Copy)]
+struct Touched {
+    /// Never used, so all zero: from here to there.
+    fresh: *mut u8,
+    end: *mut u8,
+    /// The first of the huge pages that were given back; each begins with the next one's address.
+    used: *mut u8,
+    /// So many more may be kept: as many as were taken.
+    room: usize,
+}
+
+impl Touched {
+    const NONE: Self = Self { fresh: ptr::null_mut(), end: ptr::null_mut(), used: ptr::null_mut(), room: 0 };
+}
+
+thread_local! {
+    static TOUCHED: Cell<Touched> = const { Cell::new(Touched::NONE) };
+}
+
+/// Maps so many bytes, in huge pages, and touches all: large pieces of this thread are taken from there first. Once for a thread.
+/// Fails if the kernel doesn't give as much.
+pub fn prefault(bytes: usize) -> io::Result<()> {
+    let size = bytes.next_multiple_of(HUGE);
+    let start = map_aligned(size, HUGE);
+    if start.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the mapping was made above, and nobody uses it.
+    if unsafe { libc::madvise(start.cast(), size, libc::MADV_POPULATE_WRITE) } != 0 {
+        let error = io::Error::last_os_error();
+        // SAFETY: as above.
+        unsafe { unmap(start, size) };
+        return Err(error);
+    }
+    TOUCHED.set(Touched { fresh: start, end: start.wrapping_add(size), ..Touched::NONE });
+    Ok(())
+}
+
+/// Bytes of memory that the machine can give without swapping, as the kernel estimates; `None` if it doesn't say.
+pub fn available() -> Option<u64> {
+    let said = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = said.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+}
+
+/// So many bytes, whole huge pages, that this thread has touched; null if it has none that fit.
+fn take_touched(size: usize, is_zeroed: bool) -> *mut u8 {
+    let touched = TOUCHED.get();
+    let room = touched.room + size / HUGE;
+    if size == HUGE && !touched.used.is_null() {
+        let piece = touched.used;
+        // SAFETY: the page is this thread's alone, and begins with the address that `keep_touched` wrote.
+        let used = unsafe { piece.cast::<*mut u8>().read() };
+        TOUCHED.set(Touched { used, room, ..touched });
+        if is_zeroed {
+            // SAFETY: as above.
+            unsafe { piece.write_bytes(0, size) };
+        }
+        return piece;
+    }
+    if touched.end.addr() - touched.fresh.addr() < size {
+        return ptr::null_mut();
+    }
+    TOUCHED.set(Touched { fresh: touched.fresh.wrapping_add(size), room, ..touched });
+    touched.fresh
+}
+
+/// Keeps a huge page for this thread's next piece; `false` if that may not be.
+///
+/// # Safety
+///
+/// The bytes are those of a huge page of this file, and nobody uses them any more.
+unsafe fn keep_touched(piece: *mut u8) -> bool {
+    let touched = TOUCHED.get();
+    if touched.room == 0 {
+        return false;
+    }
+    // SAFETY: the caller's promise; a huge page is aligned for an address.
+    unsafe { piece.cast::<*mut u8>().write(touched.used) };
+    TOUCHED.set(Touched { used: piece, room: touched.room - 1, ..touched });
+    true
+}
+
 // SAFETY: what `is_large` says of a layout decides alone which of the two ways a piece comes and goes, and `realloc` stays on one
 // way or copies. A piece is as large and as aligned as asked for, zeroed, and nobody else's.
 unsafe impl GlobalAlloc for Memory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if is_large(layout.size(), layout.align()) {
-            return map(layout.size());
+            return large(layout.size(), false);
         }
         // SAFETY: the caller's promises are the system's conditions.
         unsafe { System.alloc(layout) }
@@ -36,7 +124,7 @@ unsafe impl GlobalAlloc for Memory {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if is_large(layout.size(), layout.align()) {
-            return map(layout.size());
+            return large(layout.size(), true);
         }
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
@@ -46,7 +134,7 @@ unsafe impl GlobalAlloc for Memory {
         // SAFETY: the piece came from where the same layout sends it back to.
         unsafe {
             if is_large(layout.size(), layout.align()) {
-                unmap(piece, layout.size().next_multiple_of(HUGE));
+                give_back(piece, layout.size().next_multiple_of(HUGE));
             } else {
                 System.dealloc(piece, layout);
             }
@@ -77,9 +165,27 @@ fn is_large(size: usize, align: usize) -> bool {
     size >= LARGE && align <= HUGE
 }
 
-/// So many zeroed bytes and the rest of the last huge page; null if the kernel gives none.
-fn map(size: usize) -> *mut u8 {
+/// So many bytes and the rest of the last huge page; null if the kernel gives none.
+fn large(size: usize, is_zeroed: bool) -> *mut u8 {
     let Some(wanted) = size.checked_next_multiple_of(HUGE) else { return ptr::null_mut() };
+    let touched = take_touched(wanted, is_zeroed);
+    if touched.is_null() { map(wanted) } else { touched }
+}
+
+/// # Safety
+///
+/// The bytes are a piece of this file, and nobody uses them any more.
+unsafe fn give_back(piece: *mut u8, size: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if size != HUGE || !keep_touched(piece) {
+            unmap(piece, size);
+        }
+    }
+}
+
+/// So many zeroed bytes, whole huge pages; null if the kernel gives none.
+fn map(wanted: usize) -> *mut u8 {
     if wanted > SPAN_SIZE / 4 {
         return map_aligned(wanted, HUGE);
     }
@@ -156,6 +262,29 @@ mod tests {
             assert_eq!(piece.as_ptr().align_offset(HUGE), 0);
             assert!(piece.iter().all(|byte| *byte == 0));
         }
+    }
+
+    /// The same pages come again and again, zeroed if that is asked for; another thread's give nothing to this one.
+    #[test]
+    fn touched_memory_is_taken_first_and_used_again() {
+        prefault(3 * HUGE - 1).expect("the kernel has six megabytes");
+        let (all, end) = (TOUCHED.get().fresh, TOUCHED.get().end);
+        let is_touched = |piece: &Vec<u8>| (all..end).contains(&piece.as_ptr().cast_mut());
+        let pieces = [1, 2, 3].map(|fill| vec![fill; HUGE]);
+        assert!(pieces.iter().all(is_touched));
+        let beyond = vec![4; HUGE];
+        assert!(!is_touched(&beyond), "all is taken");
+        drop((pieces, beyond));
+        for _ in 0..5 {
+            let zeroed = [(); 3].map(|()| vec![0; HUGE]);
+            assert!(zeroed.iter().all(|piece| is_touched(piece) && piece.iter().all(|byte| *byte == 0)));
+            let other = vec![5u8; HUGE];
+            assert!(!is_touched(&other));
+            drop((zeroed, other));
+        }
+        assert!(!is_touched(&vec![6; HUGE + 1]), "what was used is one page and one page");
+        assert_eq!(std::thread::spawn(|| TOUCHED.get().end.addr()).join().expect("it ends"), 0);
+        TOUCHED.set(Touched::NONE);
     }
 
     #[test]

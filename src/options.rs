@@ -75,6 +75,10 @@ pub struct StartArguments {
     /// Bytes of replies that clients have not taken, all cores, from which look-ups wait [default: as for requests]
     #[arg(long, value_name = "BYTES")]
     pub replies_max: Option<u64>,
+    /// Bytes of memory that are taken and touched at the start, all cores: tables grow into them without a wait for the kernel, or a
+    /// virtual machine's host, to give a page. What is not needed stays taken
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub prefault: u64,
     /// How long an idle core spins before it parks, microseconds
     #[arg(long, value_name = "US", default_value_t = 0)]
     pub spin: u64,
@@ -124,6 +128,8 @@ pub struct Options {
     pub connections_max: u32,
     requests_max: u64,
     replies_max: u64,
+    /// Bytes of memory that are touched at the start, all cores.
+    pub prefault: u64,
     /// How long an idle core spins before it parks.
     pub spin_ns: u64,
     /// Interval of the histogram log; zero for none.
@@ -158,6 +164,7 @@ impl Options {
             ("--connections-max", asked.connections_max.into(), 1..=u32::MAX.into(), ""),
             ("--ids-max", asked.ids_max, 1..=u64::MAX, ""),
             ("--window", asked.window, WINDOW_SECONDS, " seconds"),
+            ("--prefault", asked.prefault, 0..=BUFFERS_LIMIT, " bytes"),
             ("--histogram-interval", asked.histogram_interval, 0..=YEAR_SECONDS, " seconds"),
             ("--spin", asked.spin, 0..=SPIN_MAX_US, " microseconds"),
         ];
@@ -182,6 +189,7 @@ impl Options {
             connections_max: asked.connections_max,
             requests_max,
             replies_max,
+            prefault: asked.prefault,
             spin_ns: asked.spin * 1_000,
             histogram_interval: Duration::from_secs(asked.histogram_interval),
             histogram_log: asked.histogram_log,
@@ -203,6 +211,11 @@ impl Options {
     /// Bytes of replies that the clients of one core may leave untaken before its look-ups wait.
     pub fn unsent_max_per_shard(&self) -> usize {
         self.replies_max as usize / self.shards()
+    }
+
+    /// Bytes of memory that each core touches at the start.
+    pub fn prefault_per_shard(&self) -> usize {
+        self.prefault as usize / self.shards()
     }
 
     /// How each shard takes checkpoints.

@@ -9,6 +9,7 @@ use crate::executor::{Core, Ends};
 use crate::failure::{Failure, Outcome};
 use crate::gate::{self, Door};
 use crate::keeper::{self, Client, Keeper};
+use crate::memory;
 use crate::metrics;
 use crate::options::{Options, least_log_size};
 use crate::past::{self, History};
@@ -257,6 +258,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     if files.is_empty() {
         check_space(&options)?;
     }
+    check_memory(&options)?;
     let builder = if options.history { Some(past::open_store(&directory)?) } else { None };
     let found = Found {
         manifests: directory.manifests(),
@@ -380,6 +382,17 @@ fn check_space(options: &Options) -> Outcome<()> {
     directory::check_free(&options.data, needed)
 }
 
+/// The kernel would rather end this process, or another, than refuse memory that it doesn't have.
+fn check_memory(options: &Options) -> Outcome<()> {
+    match memory::available() {
+        Some(available) if options.prefault > available => Err(Failure::environment(format!(
+            "--prefault {}: this machine has {available} bytes of memory to give: ask for less",
+            options.prefault
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Starts the executor of one shard; everything of the shard is made on its own thread, so that its memory is local.
 fn start_core(
     number: ShardId,
@@ -390,9 +403,9 @@ fn start_core(
     let shared = shared.clone();
     let place = shared.options.topology.shards[number.index()];
     runtime::start(place.cpu, &format!("shard-{number}"), move || async move {
-        match bind_memory(&shared.options.topology, number) {
-            Ok(()) => {}
-            Err(failure) => return shared.fail(failure),
+        let memory = bind_memory(&shared.options.topology, number);
+        if let Err(failure) = memory.and_then(|()| prefault(&shared.options)) {
+            return shared.fail(failure);
         }
         let config = Config {
             shard: number,
@@ -429,6 +442,20 @@ fn bind_memory(topology: &Topology, number: ShardId) -> Outcome<()> {
             Ok(())
         }
         Err(e) => Err(Failure::environment(format!("shard {number}: {e}"))),
+    }
+}
+
+/// Takes a core's share of the memory that is touched at the start.
+fn prefault(options: &Options) -> Outcome<()> {
+    match options.prefault_per_shard() {
+        0 => Ok(()),
+        bytes => memory::prefault(bytes).map_err(|e| {
+            Failure::environment(format!(
+                "--prefault: the kernel gives no {bytes} bytes of memory for each of {} shards: {e}. Ask for less, or raise the limit on \
+                 this process's memory (ulimit -v, cgroup)",
+                options.shards()
+            ))
+        }),
     }
 }
 

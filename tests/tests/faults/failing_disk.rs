@@ -1,6 +1,6 @@
 //! A disk that fails: a write that can't be made, and places that can't be read.
 
-use crate::ledger::{check, drive_until};
+use crate::ledger::{check, stop_with_two_checkpoints};
 use crate::small_disk::SmallDisk;
 use auriga_shards::checkpoint::manifest::Manifest;
 use auriga_tests::book::Book;
@@ -132,9 +132,8 @@ fn what_can_t_be_read_is_named_and_what_is_not_needed_is_not_missed() {
     fs::copy(&segment, log.path(block.file)).expect("back again");
 
     // A part of the newest checkpoint: the one before it is taken.
-    let server = Start::new(&data).with(&["--checkpoint-every", "1"]).serve();
-    assert!(drive_until(&server, &mut book, random.u64(..), "is whole", 2), "it goes on");
-    server.stop();
+    let start = || Start::new(&data).with(&["--checkpoint-every", "1"]).serve();
+    stop_with_two_checkpoints(start(), &data, &mut book, random.u64(..), start);
     let slot = newest_slot(&data);
     let part = disk.take_over(&data.join(&slot).join("part-000"));
     disk.forget_what_was_read();

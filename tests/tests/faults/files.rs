@@ -1,7 +1,7 @@
 //! Files that are not what they were: unreadable, cut short, exchanged, or put back to an earlier copy. The server refuses to start,
 //! says which file it is, what it found and what to do, and changes nothing; or it goes on with exactly the state that it had.
 
-use crate::ledger::{check, drive_until};
+use crate::ledger::{check, drive_until, stop_with_two_checkpoints};
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, STREAM_SEGMENT_SIZE};
 use auriga_shards::log::File;
 use auriga_tests::book::Book;
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Large requests of each day.
 const REQUESTS: usize = 8;
+
+const CHECKPOINT_EVERY: &str = "100000";
 
 /// A directory as it is today, and the copy of yesterday.
 struct Days<'a> {
@@ -47,16 +49,11 @@ impl<'a> Days<'a> {
         let mut days =
             Self { scratch, today, yesterday, book: Book::default(), random, digest: String::new() };
         for day in 0..2 {
-            let server = days.start();
+            let server = serve(&days.today, CHECKPOINT_EVERY);
             days.book.open_accounts(&mut connect(server.address()), 1_000);
             days.drive(&server, "is whole", 2);
             fill_log(server.address(), REQUESTS, 8_190, 4).expect("the server answers");
             days.end(server);
-            // A server that stops gives up the checkpoint that it was taking.
-            while !(0..2).all(|slot| days.today.join(format!("checkpoints/{slot}/manifest")).exists()) {
-                let server = days.start();
-                days.end(server);
-            }
             if day == 0 {
                 copy(&days.today, &days.yesterday);
             }
@@ -70,14 +67,12 @@ impl<'a> Days<'a> {
         days
     }
 
-    fn start(&self) -> Server {
-        Start::new(&self.today).shards(2).with(&["--checkpoint-every", "100000"]).serve()
-    }
-
-    /// Two more checkpoints and something behind them, for a start to read; then the server stops.
+    /// Two more checkpoints; and then, by a server that takes none, something behind them, for a start to read.
     fn end(&mut self, server: Server) {
-        let whole = server.log().matches("is whole").count();
-        self.drive(&server, "is whole", whole + 2);
+        let seed = self.random.u64(..);
+        let again = || serve(&self.today, CHECKPOINT_EVERY);
+        stop_with_two_checkpoints(server, &self.today, &mut self.book, seed, again);
+        let server = serve(&self.today, "0");
         let more = [Pattern { batches: vec![20], in_flight: 1, transfers_max: 200, ..Pattern::ENDLESS }];
         let choice = self.book.choice();
         let told = drive_many(server.address(), &mut self.random, &choice, &more, u64::MAX, || {});
@@ -144,6 +139,10 @@ impl<'a> Days<'a> {
         assert!(last.epoch > yesterday.cuts.len() as u64 && yesterday.path(segment).exists(), "{segment}");
         segment.to_string()
     }
+}
+
+fn serve(data: &Path, checkpoint_every: &str) -> Server {
+    Start::new(data).shards(2).with(&["--checkpoint-every", checkpoint_every]).serve()
 }
 
 /// What `inspect` finds.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Time that a client leaves after each answer. As fast as possible would be two thousand epochs a second: history falls behind on
 /// two processors, and checkpoints wait for it. It is of the lowest priority, so the busier the machine, the longer.
-const PAUSE: Duration = Duration::from_millis(15);
+pub const PAUSE: Duration = Duration::from_millis(15);
 
 /// Sends small batches of transfers of all kinds until the server has said something so many times, or is gone. `false` if it
 /// is gone.
@@ -21,6 +21,26 @@ pub fn drive_until(server: &Server, book: &mut Book, seed: u64, words: &str, tim
     });
     book.note(told);
     said
+}
+
+/// Ends a server that takes checkpoints, and lets others go on until both of the directory's are whole: a server that stops gives
+/// up the one that it is taking.
+pub fn stop_with_two_checkpoints(
+    mut server: Server,
+    data: &Path,
+    book: &mut Book,
+    seed: u64,
+    start: impl Fn() -> Server,
+) {
+    loop {
+        let whole = server.log().matches("is whole").count();
+        assert!(drive_until(&server, book, seed, "is whole", whole + 2), "it goes on");
+        server.stop();
+        if (0..2).all(|slot| data.join(format!("checkpoints/{slot}/manifest")).exists()) {
+            return;
+        }
+        server = start();
+    }
 }
 
 /// Starts a server that takes no checkpoints, holds it against the book, and kills it. What `inspect` then finds in the directory
