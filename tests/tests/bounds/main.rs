@@ -4,6 +4,7 @@ mod bad_frames;
 mod connections;
 mod full_log;
 mod limits;
+mod memory;
 mod patience;
 mod raw;
 mod system_calls;

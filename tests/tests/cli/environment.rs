@@ -173,3 +173,12 @@ fn newer_versions_are_refused_by_name() {
     std::fs::write(&file, good.replace("time", "later")).expect("written");
     Start::new(&data).fail().expect(3, &["auriga.toml", "later"]);
 }
+
+#[test]
+fn more_memory_than_there_is_is_not_touched() {
+    let scratch = Scratch::new("prefault");
+    let data = scratch.join("data");
+    format(&data);
+    let start = Start::new(&data).with(&["--prefault", "1099511627776"]);
+    start.fail().expect(4, &["--prefault 1099511627776: this machine has", "ask for less"]);
+}

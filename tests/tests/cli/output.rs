@@ -68,13 +68,14 @@ fn wrong_use_is_exit_code_two() {
     for (arguments, word) in cases {
         run_auriga(arguments).expect(2, &[word]);
     }
-    let started: [(&[&str], &str); 7] = [
+    let started: [(&[&str], &str); 8] = [
         (&["--shards", "0"], "--shards: 0 shards"),
         (&["--shards", "129"], "1 to 128"),
         (&["--shards", "2", "--requests-max", "1000"], "--requests-max 1000"),
         (&["--shards", "2", "--replies-max", "1000"], "--replies-max 1000"),
         (&["--connections-max", "0"], "--connections-max 0"),
         (&["--ids-max", "0"], "--ids-max 0"),
+        (&["--prefault", "1099511627777"], "--prefault 1099511627777"),
         (&["--accounts-max", "many"], "--accounts-max"),
     ];
     for (arguments, word) in started {
