@@ -4,7 +4,7 @@
 
 use auriga_micro::stage::Ready;
 use auriga_micro::stage::Stage::{
-    Append, Apply, Gather, Hop, Ids, Legs, Parse, Recover, Reply, Route, Scatter, Vote,
+    Append, Apply, Begin, Gather, Hop, Ids, Legs, Parse, Recover, Reply, Route, Scatter, Vote,
 };
 use auriga_micro::stage::Work::{Plain, Tight};
 use auriga_micro::whole::Whole;
@@ -14,6 +14,7 @@ use std::hint::black_box;
 #[library_benchmark]
 #[bench::parse(args = (Plain, Parse), setup = Ready::before)]
 #[bench::append(args = (Plain, Append), setup = Ready::before)]
+#[bench::begin(args = (Plain, Begin), setup = Ready::before)]
 #[bench::route(args = (Plain, Route), setup = Ready::before)]
 #[bench::hop(args = (Plain, Hop), setup = Ready::before)]
 #[bench::legs(args = (Plain, Legs), setup = Ready::before)]
@@ -52,5 +53,12 @@ fn whole(before: Whole) -> Whole {
     black_box(before.run())
 }
 
-library_benchmark_group!(name = stages, benchmarks = [plain, tight, whole]);
+#[library_benchmark]
+#[bench::on_3(args = (3), setup = Whole::before_few)]
+#[bench::on_12(args = (12), setup = Whole::before_few)]
+fn few(before: Whole) -> Whole {
+    black_box(before.run())
+}
+
+library_benchmark_group!(name = stages, benchmarks = [plain, tight, whole, few]);
 main!(library_benchmark_groups = stages);

@@ -17,8 +17,8 @@ fn measure(bencher: Bencher<'_, '_>, work: Work, stage: Stage) {
 }
 
 #[divan::bench(sample_count = 20, sample_size = 1, args = [
-    Stage::Parse, Stage::Append, Stage::Route, Stage::Hop, Stage::Legs, Stage::Ids, Stage::Vote, Stage::Apply,
-    Stage::Reply, Stage::Recover,
+    Stage::Parse, Stage::Append, Stage::Begin, Stage::Route, Stage::Hop, Stage::Legs, Stage::Ids, Stage::Vote,
+    Stage::Apply, Stage::Reply, Stage::Recover,
 ])]
 fn plain(bencher: Bencher<'_, '_>, stage: Stage) {
     measure(bencher, Work::Plain, stage);

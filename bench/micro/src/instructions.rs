@@ -92,7 +92,8 @@ impl Table {
         told.collect()
     }
 
-    fn by_name(&self) -> BTreeMap<&str, f64> {
+    /// The figures, by stage.
+    pub fn by_name(&self) -> BTreeMap<&str, f64> {
         self.figures.iter().map(|(name, figure)| (name.as_str(), *figure)).collect()
     }
 }
@@ -107,12 +108,16 @@ fn transfers(words: [&str; 2]) -> Result<u64, String> {
     match (function, id.strip_prefix("on_").map(str::parse)) {
         ("plain" | "tight", None) => Ok(TRANSFERS),
         ("whole", Some(Ok(shards))) => Ok(Whole::transfers(shards)),
-        _ => Err(format!("found the benchmark {function}.{id}, expected plain, tight or whole.on_N")),
+        ("few", Some(Ok(shards))) => Ok(Whole::few_transfers(shards)),
+        _ => {
+            Err(format!("found the benchmark {function}.{id}, expected plain, tight, whole.on_N or few.on_N"))
+        }
     }
 }
 
 const TITLE: &str = "# Instructions a transfer, counted by callgrind. bench/instructions writes this file; bench/micro/README.md tells\n\
-                     # what each stage is. whole.on_N is the execution of a full epoch on N shards, all of them together.\n";
+                     # what each stage is. whole.on_N is the execution of a full epoch on N shards, all of them together, few.on_N of one\n\
+                     # of few transfers.\n";
 const COMPILER: &str = "# Compiled by ";
 
 impl fmt::Display for Table {

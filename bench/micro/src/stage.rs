@@ -41,6 +41,8 @@ pub enum Stage {
     Parse,
     /// They are copied into blocks, and these are sealed.
     Append,
+    /// The books begin the epoch: what it takes of a shard that has no block in it.
+    Begin,
     /// The desk makes legs and notes of the blocks.
     Route,
     /// These go through the mesh.
@@ -66,10 +68,10 @@ pub enum Stage {
 impl Work {
     /// The stages between routing and the replies that there are for it.
     fn steps(self) -> &'static [Stage] {
-        use Stage::{Apply, Gather, Hop, Ids, Legs, Reply, Route, Scatter, Vote};
+        use Stage::{Apply, Begin, Gather, Hop, Ids, Legs, Reply, Route, Scatter, Vote};
         match self {
-            Self::Plain => &[Route, Hop, Legs, Ids, Vote, Apply, Reply],
-            Self::Tight => &[Route, Hop, Legs, Ids, Vote, Gather, Scatter, Apply, Reply],
+            Self::Plain => &[Begin, Route, Hop, Legs, Ids, Vote, Apply, Reply],
+            Self::Tight => &[Begin, Route, Hop, Legs, Ids, Vote, Gather, Scatter, Apply, Reply],
         }
     }
 }

@@ -1,10 +1,14 @@
-//! The whole execution of one epoch, on any number of shards.
+//! The whole execution of one epoch, full or nearly empty, on any number of shards.
 
 use crate::log::{self, BATCH, Epoch, Log, Requests};
 use crate::shards::{Shards, own_blocks, placement};
 use auriga_shards::execute::epoch::OwnBlock;
 use auriga_shards::log::cut::Cut;
+use auriga_shards::place::StreamId;
 use auriga_wire::RequestFrame;
+
+/// Transfers that arrive at each shard in an epoch of few: so many that most shards have a leg and a note for each of a dozen.
+pub const FEW: u32 = 24;
 
 /// All shards before an epoch of the largest size whose requests arrive evenly at them.
 #[derive(Debug)]
@@ -17,8 +21,25 @@ pub struct Whole {
 impl Whole {
     /// With so many shards, behind a few epochs.
     pub fn before(shards: u16) -> Self {
-        let mut executing = Shards::new(shards);
         let (streams, transfers) = log::even_epoch(&placement(shards));
+        Self::with(shards, &streams, transfers)
+    }
+
+    /// The same before an epoch of [`FEW`] transfers a shard: what it takes is mostly what any epoch takes.
+    pub fn before_few(shards: u16) -> Self {
+        let placement = placement(shards);
+        let streams: Vec<_> = placement.all().map(|shard| placement.first_stream(shard)).collect();
+        Self::with(shards, &streams, FEW)
+    }
+
+    /// One shard before a part of a full epoch: so many of its blocks.
+    pub fn before_blocks(blocks: u16) -> Self {
+        let streams: Vec<_> = (0..blocks).map(StreamId).collect();
+        Self::with(1, &streams, BATCH)
+    }
+
+    fn with(shards: u16, streams: &[StreamId], transfers: u32) -> Self {
+        let mut executing = Shards::new(shards);
         let mut log = Log::new();
         let accounts = log::accounts(log::account_ids(), 0);
         let opening: Vec<_> = accounts.chunks(BATCH as usize).map(log::create_accounts).collect();
@@ -49,6 +70,11 @@ impl Whole {
     pub fn transfers(shards: u16) -> u64 {
         let (streams, transfers) = log::even_epoch(&placement(shards));
         streams.len() as u64 * u64::from(transfers)
+    }
+
+    /// Transfers of an epoch of few.
+    pub fn few_transfers(shards: u16) -> u64 {
+        u64::from(shards) * u64::from(FEW)
     }
 }
 

@@ -97,7 +97,6 @@ impl Rig {
     pub(super) fn prepare(&mut self, stage: Stage) {
         match stage {
             Stage::Route => {
-                self.shards.executions[BOOKS.index()].begin(&self.cut, Vec::new());
                 let sent: Vec<Message> = self.sent_by(BOOKS).collect();
                 self.of_books.extend(sent);
             }
@@ -144,6 +143,7 @@ impl Rig {
     /// The stage, and nothing else.
     pub(super) fn run(&mut self, stage: Stage) {
         match stage {
+            Stage::Begin => self.shards.executions[BOOKS.index()].begin(&self.cut, Vec::new()),
             Stage::Route => {
                 let own = std::mem::take(&mut self.own);
                 self.shards.executions[DESK.index()].begin(&self.cut, own);
