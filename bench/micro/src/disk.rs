@@ -27,11 +27,11 @@ struct Files {
 }
 
 impl Files {
-    fn make(directory: &Path, shards: u16) -> Result<Self> {
+    /// For blocks of this size, one of each shard in a flush.
+    fn make(directory: &Path, shards: u16, block: u64) -> Result<Self> {
         let directory = directory.join("writes");
         std::fs::create_dir(&directory)?;
         let made = (|| {
-            let block = (block_units(shards) * UNIT_SIZE) as u64;
             let stream =
                 |shard| make(&directory.join(format!("stream-{shard}")), (FLUSHES + WARM_UP) * block);
             let streams = (0..shards).map(stream).collect::<Result<Vec<File>>>()?;
@@ -74,16 +74,25 @@ fn make(path: &Path, size: u64) -> Result<File> {
 
 /// The time of [`FLUSHES`] flushes of full blocks of so many shards, in a directory of the disk.
 pub fn flushes(directory: &Path, shards: u16) -> Result<Duration> {
-    let files = Files::make(directory, shards)?;
+    Ok(write(directory, shards, block_units(shards) * UNIT_SIZE)?.iter().sum())
+}
+
+/// The median time of a flush that is a cut alone.
+pub fn cut(directory: &Path) -> Result<Duration> {
+    let mut times = write(directory, 0, 0)?;
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
+}
+
+/// The time of each flush of blocks of this size.
+fn write(directory: &Path, shards: u16, size: usize) -> Result<Vec<Duration>> {
+    let files = Files::make(directory, shards, size as u64)?;
     let mut ring = IoUring::new(u32::from(shards) + 1)?;
-    let size = block_units(shards) * UNIT_SIZE;
     let blocks: Vec<Vec<Sector>> = (0..shards).map(|shard| block(shard, size)).collect();
     let cut = block(0, SECTOR_SIZE);
-    let mut begun = Instant::now();
+    let mut times = Vec::new();
     for flush in 0..WARM_UP + FLUSHES {
-        if flush == WARM_UP {
-            begun = Instant::now();
-        }
+        let begun = Instant::now();
         let writes = files.streams.iter().zip(&blocks).map(|(file, block)| (file, &block[..]));
         for (file, sectors) in writes.chain([(&files.cuts, &cut[..])]) {
             let bytes: &[u8] = bytemuck::cast_slice(sectors);
@@ -95,8 +104,9 @@ pub fn flushes(directory: &Path, shards: u16) -> Result<Duration> {
             pushed.map_err(|_| Error::other("io_uring has no room for a flush"))?;
         }
         wait(&mut ring, usize::from(shards) + 1)?;
+        times.push(begun.elapsed());
     }
-    Ok(begun.elapsed())
+    Ok(times.split_off(WARM_UP as usize))
 }
 
 /// Waits until so many writes are durable. After a failure the kernel may still read the memory: the caller ends with it.

@@ -1,8 +1,10 @@
-//! The measuring side of `bench/limits` and `bench/instructions`.
+//! The measuring and computing side of `bench/limits`, `bench/instructions` and `bench/model`.
 
 use auriga_micro::instructions::Table;
 use auriga_micro::limit::{Report, Turn};
+use auriga_micro::model::{self, Assumed, Forecast, Host, check};
 use auriga_micro::parts;
+use auriga_micro::steps::Steps;
 use auriga_shards::limits::STREAMS;
 use clap::{Parser, Subcommand};
 use std::fs;
@@ -10,7 +12,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Measures what the machine allows and what the engine's stages cost. Called by bench/limits and bench/instructions.
+/// Measures what the machine allows and what the engine's stages cost. Called by bench/limits, bench/instructions and
+/// bench/model.
 ///
 /// Exit codes: 0 all is well, 1 failed, 2 usage, 4 the machine lacks something.
 #[derive(Debug, Parser)]
@@ -50,7 +53,31 @@ enum Command {
         #[arg(long, value_name = "TABLE")]
         check: Option<PathBuf>,
     },
+    /// Measure what each step costs, and print the table
+    Steps {
+        /// A directory on a disk
+        #[arg(long)]
+        data: PathBuf,
+    },
+    /// Check what can be foretold of this machine, then compute what others would do
+    Model {
+        /// The table of `steps`
+        steps: PathBuf,
+        /// The table of `instructions`
+        #[arg(long)]
+        instructions: PathBuf,
+        /// Assume another value of what can't be measured here
+        #[arg(long, value_name = "NAME=VALUE")]
+        assume: Vec<String>,
+        /// Print one JSON object as the last line
+        #[arg(long)]
+        json: bool,
+    },
 }
+
+/// Machines that are computed: cores, each on so many sockets.
+const CORES: [u16; 3] = [16, 64, 128];
+const SOCKETS: [u16; 3] = [1, 2, 4];
 
 /// Why it ends, and with which code.
 struct Failure(u8, String);
@@ -99,6 +126,27 @@ fn run(command: Command) -> Result<String, Failure> {
                     table.compare(&committed).map_err(|why| Failure(1, why))
                 }
             }
+        }
+        Command::Steps { data } => {
+            let steps = Steps::measure(&data).map_err(|error| {
+                Failure(4, format!("the steps can't be measured in {}: {error}", data.display()))
+            })?;
+            Ok(steps.to_string().trim_end().into())
+        }
+        Command::Model { steps, instructions, assume, json } => {
+            let steps: Steps = read(&steps)?.parse().map_err(|why| Failure(1, why))?;
+            let assumed = assume.iter().try_fold(Assumed::new(&steps), |assumed, one| assumed.with(one));
+            let assumed = assumed.map_err(|why| Failure(2, why))?;
+            let counted: Table = read(&instructions)?.parse().map_err(|why| Failure(1, why))?;
+            let mut text = check::check(&steps, &counted).map_err(|why| Failure(1, why))?;
+            let hosts = CORES.iter().flat_map(|cores| SOCKETS.map(|sockets| Host { cores: *cores, sockets }));
+            let forecasts: Vec<Forecast> = hosts.map(|host| Forecast::new(&steps, &assumed, host)).collect();
+            text.push_str(&model::table(&forecasts, &assumed));
+            if json {
+                text.push('\n');
+                text.push_str(&model::json(&forecasts, &assumed, &steps));
+            }
+            Ok(text)
         }
     }
 }

@@ -39,6 +39,13 @@ impl CpuTime {
     }
 }
 
+/// The server's half of the copies over loopback TCP, nanoseconds a transfer.
+pub fn receive() -> Result<f64> {
+    let (frames, _) = generate();
+    let [_, receiver] = loopback::exchange(&frames, REQUESTS)?;
+    Ok(per_transfer(receiver, REQUESTS as f64))
+}
+
 /// Measures every part once, with the log's files in this directory and blocks of so many shards.
 pub fn measure(directory: &Path, shards: u16) -> Result<Parts> {
     let (frames, generator) = generate();
@@ -47,7 +54,7 @@ pub fn measure(directory: &Path, shards: u16) -> Result<Parts> {
     let flushed = FLUSHES as f64 * f64::from(shards) * of_block as f64;
     Ok(Parts {
         log_write: per_transfer(disk::flushes(directory, shards)?, flushed),
-        loopback: per_transfer(loopback::exchange(&frames, REQUESTS)?, requests),
+        loopback: per_transfer(loopback::exchange(&frames, REQUESTS)?.iter().sum(), requests),
         generator: per_transfer(generator, requests),
         checksums: per_transfer(check(&frames), requests),
         kernel: per_transfer(execute(shards), requests.div_euclid(f64::from(shards)) * f64::from(shards)),

@@ -94,9 +94,50 @@ fn a_stage_that_takes_more_fails_with_its_name() {
     assert_ends(&micro(&check), 1, &["plain.legs: 100.00 instructions a transfer, expected 97.00 (+3.1 %)"]);
 }
 
+fn committed(name: &str) -> String {
+    format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_line_of_a_machine_that_is_not_here_is_labelled() {
+    let (steps, table) = (committed("model.txt"), committed("instructions.txt"));
+    let told = micro(&["model", &steps, "--instructions", &table, "--assume", "disks=4", "--json"]);
+    assert_ends(&told, 0, &[]);
+    let text = String::from_utf8(told.stdout).expect("UTF-8");
+    let lines: Vec<&str> = text.lines().collect();
+    let (json, lines) = lines.split_last().expect("a line");
+    let report: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    assert_eq!(report["assumed"]["disks"], 4.0);
+    let forecasts = report["computed"].as_array().expect("a list");
+    assert_eq!(forecasts.len(), 9, "16, 64 and 128 cores on 1, 2 and 4 sockets");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("computed ")).count(), 1 + forecasts.len());
+    let labels = ["checked ", "computed ", "assumed, not measured: "];
+    assert!(lines.iter().all(|line| labels.iter().any(|label| line.starts_with(label))), "{text}");
+}
+
+#[test]
+fn a_wrong_prediction_ends_with_its_name() {
+    let scratch = Scratch::new("model");
+    let table = committed("instructions.txt");
+    let text = fs::read_to_string(committed("model.txt")).expect("it is committed");
+    let line = text.lines().find(|line| line.starts_with("whole_on_2 ")).expect("a step");
+    let bad = text.replace(line, "whole_on_2 1000");
+    let steps = scratch.0.join("steps");
+    fs::write(&steps, bad).expect("written");
+    let steps = steps.to_str().expect("UTF-8");
+    assert_ends(
+        &micro(&["model", steps, "--instructions", &table]),
+        1,
+        &["nanoseconds on 2 shards: off by -"],
+    );
+    let assume = |what: &str| micro(&["model", steps, "--instructions", &table, "--assume", what]);
+    assert_ends(&assume("cores=3"), 2, &["unknown field `cores`"]);
+    assert_ends(&assume("disks=0"), 2, &["--assume disks=0: expected NAME=VALUE"]);
+}
+
 #[test]
 fn scripts_refuse_what_they_do_not_know() {
-    let cases: [(&str, &[&str], &str); 9] = [
+    let cases: [(&str, &[&str], &str); 13] = [
         ("limits", &["--secnds", "3"], "unknown option --secnds"),
         ("limits", &["--seconds"], "--seconds needs a value"),
         ("limits", &["--seconds", "0"], "--seconds 0: expected"),
@@ -106,6 +147,10 @@ fn scripts_refuse_what_they_do_not_know() {
         ("limits", &["5"], "unknown option 5"),
         ("instructions", &["--chek"], "unknown option --chek"),
         ("instructions", &["--check", "more"], "unknown option more"),
+        ("model", &["--mesure"], "unknown option --mesure"),
+        ("model", &["--assume"], "--assume needs a value"),
+        ("model", &["--assume", "disks"], "--assume disks: expected NAME=VALUE"),
+        ("model", &["--data", "/nowhere"], "only --measure writes anything"),
     ];
     let bench = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in bench");
     for (script, arguments, words) in cases {
