@@ -81,6 +81,8 @@ pub struct Model {
     pub codes: BTreeMap<u32, u64>,
     /// The accounts' sums, by index.
     pub sums: Vec<Sums>,
+    /// So many batches are in the sums, if they are of plain transfers.
+    summed: usize,
     /// Replies that contradict others, or the rules.
     pub contradictions: Differences,
 }
@@ -95,6 +97,7 @@ impl Model {
             refused: BTreeMap::new(),
             codes: BTreeMap::new(),
             sums: vec![Sums::default(); plan.accounts as usize],
+            summed: 0,
             contradictions: Differences::default(),
         }
     }
@@ -138,7 +141,8 @@ impl Model {
         Counts { refused: u64::from(self.plan.batch), ..Counts::default() }
     }
 
-    /// A batch was executed: the sums change by what was created.
+    /// A batch was executed, but for what was refused. Of plain transfers no more is looked at before [`Model::sum_up`]: the load
+    /// generator shares the processors with what it measures.
     pub fn executed(&mut self, number: u64, first_timestamp: u64, results: &[EventResult]) -> Counts {
         let batch = &mut self.batches[number as usize];
         assert_eq!(batch.state, BatchState::Sent, "a batch is answered once");
@@ -146,6 +150,39 @@ impl Model {
         let refusals = results.iter().filter(|result| result.is_refused());
         let refused: Box<[RefusedEvent]> =
             refusals.map(|refusal| RefusedEvent { index: refusal.index, code: refusal.code }).collect();
+        for event in &refused {
+            *self.codes.entry(event.code).or_default() += 1;
+        }
+        self.check_chains(number, &refused);
+        if let Some(earlier) = self.plan.resolves(number) {
+            self.check_resolutions(number, &refused, earlier);
+        }
+        let refused_count = refused.len() as u64;
+        if !refused.is_empty() {
+            self.refused.insert(number, refused);
+        }
+        if self.plan.is_plain() {
+            let created = u64::from(self.plan.batch) - refused_count;
+            return Counts { created, refused: refused_count, ..Counts::default() };
+        }
+        self.sum(number)
+    }
+
+    /// Adds to the sums what they lack. Nothing is sent afterwards.
+    pub fn sum_up(&mut self) {
+        if self.plan.is_plain() {
+            for number in self.summed..self.batches.len() {
+                if self.batches[number].state == BatchState::Executed {
+                    self.sum(number as u64);
+                }
+            }
+            self.summed = self.batches.len();
+        }
+    }
+
+    /// The sums change by what a batch has created.
+    fn sum(&mut self, number: u64) -> Counts {
+        let refused = self.refused.remove(&number).unwrap_or_default();
         let mut counts = Counts { refused: refused.len() as u64, ..Counts::default() };
         let mut next_refused = refused.iter().map(|event| event.index).peekable();
         let mut chain_goes_on = false;
@@ -164,13 +201,6 @@ impl Model {
             }
             counts.chains += u64::from(chain_begins);
             self.created(&event, &mut counts);
-        }
-        for event in &refused {
-            *self.codes.entry(event.code).or_default() += 1;
-        }
-        self.check_chains(number, &refused);
-        if let Some(earlier) = self.plan.resolves(number) {
-            self.check_resolutions(number, &refused, earlier);
         }
         if !refused.is_empty() {
             self.refused.insert(number, refused);
@@ -408,6 +438,27 @@ mod tests {
         let debits = (whole.debits_pending, whole.debits_posted);
         assert_eq!(debits, (pending, posted));
         assert_eq!(debits, (whole.credits_pending, whole.credits_posted));
+    }
+
+    #[test]
+    fn plain_transfers_are_summed_up_once() {
+        let mut model = model(Workload::Plain);
+        let counts = execute(&mut model, &[(3, EXCEEDS)]);
+        assert_eq!((counts.created, counts.refused), (9, 1));
+        let number = model.send(0, &mut [Transfer::default(); 10]);
+        model.turned_away(number);
+        execute(&mut model, &[]);
+        assert!(model.sums.iter().all(|sums| *sums == Sums::default()));
+        for _ in 0..2 {
+            model.sum_up();
+            let amount = |event: Event| event.draw.amount as i64;
+            let third = model.plan.events(0, 0).nth(3).map(amount).expect("there are ten");
+            let sent = [0, 2].into_iter().flat_map(|batch| model.plan.events(0, batch)).map(amount);
+            let expected = sent.sum::<i64>() - third;
+            let sum_of = |side: fn(&Sums) -> i64| model.sums.iter().map(side).sum::<i64>();
+            assert_eq!(sum_of(|sums| sums.debits_posted), expected);
+            assert_eq!(sum_of(|sums| sums.credits_posted), expected);
+        }
     }
 
     #[test]

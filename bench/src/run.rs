@@ -287,6 +287,9 @@ fn verify_money(
     before: &Before,
     loads: &mut [Load<'_>],
 ) -> Result<bool, Failure> {
+    if args.verify != Verify::None {
+        loads.iter_mut().for_each(|load| load.model.sum_up());
+    }
     let replies = check_replies(loads);
     if args.verify == Verify::None {
         say("not verified: --verify none");

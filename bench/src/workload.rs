@@ -245,6 +245,11 @@ impl Plan {
         }
     }
 
+    /// Whether every transfer is for itself: neither pending, nor a resolution, nor one of a chain.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.workload, Workload::Plain | Workload::Limited)
+    }
+
     /// The batch whose pending transfers this one resolves: it must be answered before this one is sent.
     pub fn resolves(&self, batch: u64) -> Option<u64> {
         match self.workload {
