@@ -95,6 +95,8 @@ pub struct Connection {
     closed: Cell<Option<Closed>>,
     /// It was refused, and what its client still sends is thrown away.
     lingers: Cell<bool>,
+    /// The last look found less than there was room for.
+    is_drained: Cell<bool>,
 }
 
 impl Connection {
@@ -126,6 +128,7 @@ impl Connection {
             is_slow: Cell::new(false),
             closed: Cell::new(None),
             lingers: Cell::new(false),
+            is_drained: Cell::new(false),
         })
     }
 
@@ -381,16 +384,23 @@ impl Connection {
         }
     }
 
-    /// Waits for bytes and takes them.
+    /// Waits for bytes and takes them. Between two requests of a client that waits for its reply there is nothing to be read: whoever
+    /// tried would ask the kernel once too often.
     async fn receive(&self, frames: &mut Frames) -> Result<(), Stop> {
+        if self.is_drained.take() && !frames.has_bytes() && self.socket.readable().await.is_err() {
+            return Err(Stop::Closed(Closed::ByClient));
+        }
         loop {
-            match self.socket.get().read(frames.free()) {
+            let room = frames.free();
+            let wanted = room.len();
+            match self.socket.get().read(room) {
                 Ok(0) => return Err(Stop::Closed(self.closed.get().unwrap_or(Closed::ByClient))),
                 Ok(count) => {
                     if self.receiving_since.get().is_none() {
                         self.receiving_since.set(Some(crate::clock::now().monotonic_ns));
                     }
                     frames.end += count;
+                    self.is_drained.set(count < wanted);
                     self.progressed.set(true);
                     return Ok(());
                 }
