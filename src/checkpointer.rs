@@ -27,8 +27,8 @@ const ERRANDS: usize = 4;
 const HISTORY_SAID_EVERY: Duration = Duration::from_secs(10);
 /// Sheets that are read back at once.
 const SHEETS_READ: usize = 8;
-/// Segments of streams that are kept to be used again.
-const SPARE_MAX: usize = 8;
+/// Segments of streams that are kept to be used again, at least.
+const SPARES_MIN: u64 = 8;
 
 /// A shard's ends.
 #[derive(Debug)]
@@ -146,6 +146,7 @@ impl Checkpointer {
         let directory = &shared.directory;
         self.look_through(through, directory)?;
         let _kept = lock_files(directory)?;
+        let spares_max = spares_max(shared.options.checkpoints().every);
         for file in directory.log_files().map_err(|e| e.message)? {
             let is_passed = match file {
                 LogFile::Cuts { segment } => (u64::from(segment) + 1) * CUT_SEGMENT_SLOTS <= through,
@@ -154,7 +155,7 @@ impl Checkpointer {
                 }
             };
             if is_passed {
-                remove(file, directory, &shared.usage)?;
+                remove(file, directory, &shared.usage, spares_max)?;
             }
         }
         let first = through / CUT_SEGMENT_SLOTS * CUT_SEGMENT_SLOTS + 1;
@@ -283,13 +284,19 @@ fn seal(path: &Path, manifest: &[Sector]) -> Result<(), String> {
     directory::sync_directory(path.parent().unwrap_or(Path::new("/"))).map_err(|e| e.message)
 }
 
+/// Segments of streams that are kept to be used again: as many as the log fills from one checkpoint to the next. A new one would be
+/// written twice, the first time with zeros.
+fn spares_max(checkpoint_every: u64) -> usize {
+    SPARES_MIN.max(checkpoint_every / STREAM_SEGMENT_SIZE) as usize
+}
+
 /// Moves a segment to the archive, or keeps it to be used again, or removes it.
-fn remove(file: LogFile, directory: &Directory, usage: &Usage) -> Result<(), String> {
+fn remove(file: LogFile, directory: &Directory, usage: &Usage, spares_max: usize) -> Result<(), String> {
     let path = directory.file(file);
     let failed = |e: std::io::Error| directory::cannot("remove", &path, &e).message;
     if let Some(archive) = directory.archived(file) {
         move_to(&path, &archive).map_err(failed)?;
-    } else if matches!(file, LogFile::Stream { .. }) && directory.spares().len() < SPARE_MAX {
+    } else if matches!(file, LogFile::Stream { .. }) && directory.spares().len() < spares_max {
         // It stays what the log takes of the disk.
         let spare = directory.new_spare().map_err(|e| e.message)?;
         return fs::rename(&path, spare).map_err(failed);

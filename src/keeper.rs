@@ -183,6 +183,25 @@ impl Keeper {
             let used_again = self.use_again(file, &spare, &path);
             return used_again.map(|()| Provided::Made).map_err(|e| e.to_string());
         }
+        // Spare segments are for streams: one of cuts may need their room.
+        while let Err(why) = self.check_room(file) {
+            let Some(spare) = self.directory.spares().pop() else { return Err(why) };
+            std::fs::remove_file(&spare).map_err(|e| directory::cannot("remove", &spare, &e).message)?;
+            self.usage.bytes.take_away(LogFile::Stream { stream: 0, segment: 0 }.size());
+        }
+        let making = path.with_extension("making");
+        let made = self.make(file, &making).and_then(|()| std::fs::rename(&making, &path));
+        if let Err(e) = made {
+            let _ = std::fs::remove_file(&making);
+            return Err(e.to_string());
+        }
+        directory::sync_directory(path.parent().unwrap_or(Path::new("/"))).map_err(|e| e.message)?;
+        self.usage.bytes.add(file.size());
+        Ok(Provided::Made)
+    }
+
+    /// Whether there is room for another segment; if not, why.
+    fn check_room(&self, file: LogFile) -> Result<(), String> {
         let used = self.usage.bytes.get();
         if used + file.size() > self.log_max {
             return Err(format!("the log has {used} bytes, its bound is {} (--log-max)", self.log_max));
@@ -196,15 +215,7 @@ impl Keeper {
                 "the disk has {free} bytes left, {needed} are needed, {checkpoint} of them for the next checkpoint"
             ));
         }
-        let making = path.with_extension("making");
-        let made = self.make(file, &making).and_then(|()| std::fs::rename(&making, &path));
-        if let Err(e) = made {
-            let _ = std::fs::remove_file(&making);
-            return Err(e.to_string());
-        }
-        directory::sync_directory(path.parent().unwrap_or(Path::new("/"))).map_err(|e| e.message)?;
-        self.usage.bytes.add(file.size());
-        Ok(Provided::Made)
+        Ok(())
     }
 
     /// Makes a segment of a stream from one that is not needed any more. What lies in it means nothing: blocks are found through

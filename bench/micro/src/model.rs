@@ -61,8 +61,8 @@ pub struct Assumed {
     pub disk_bytes: f64,
     /// Disks of the log, for each socket.
     pub disks: f64,
-    /// Times that the disks write a byte of the log: with zeros when its segment is made, and as what it is. Once if segments are used
-    /// again; the engine keeps eight for that.
+    /// Times that the disks write a byte of the log. Once: segments are used again, as many as a checkpoint frees. Twice before the first
+    /// of them is free: with zeros when its segment is made, and as what it is.
     pub log_writes: f64,
     /// Bytes a second that a socket reads and writes of its memory.
     pub memory_bytes: f64,
@@ -86,7 +86,7 @@ impl Assumed {
             write_ns: 30_000.0,
             disk_bytes: 4e9,
             disks: 1.0,
-            log_writes: 2.0,
+            log_writes: 1.0,
             memory_bytes: 2e11,
             network_bytes: 12.5e9,
             ids_max: Limits::default().ids_max as f64,
@@ -377,10 +377,14 @@ mod tests {
             ("rings and markers", Steps { pair: 1e9, ..steps() }, assumed),
             ("pacer", Steps { pacer_64: 1e9, ..steps() }, assumed),
             ("hops", steps(), Assumed { turn_ns: 1e7, flushes: 9.0, ..assumed }),
-            ("log's bytes", steps(), Assumed { disk_bytes: 1e8, log_writes: 1.0, ..assumed }),
-            ("zeros of segments", steps(), Assumed { disk_bytes: 1e8, disks: 100.0, ..assumed }),
+            ("log's bytes", steps(), Assumed { disk_bytes: 1e8, ..assumed }),
+            (
+                "zeros of segments",
+                steps(),
+                Assumed { disk_bytes: 1e8, disks: 100.0, log_writes: 2.0, ..assumed },
+            ),
             ("ids that are kept", steps(), Assumed { ids_max: 1e6, ..assumed }),
-            ("cut log", steps(), Assumed { flush_ns: 1e8, log_writes: 1.0, ..assumed }),
+            ("cut log", steps(), Assumed { flush_ns: 1e8, ..assumed }),
             ("memory", steps(), Assumed { memory_bytes: 1e8, ..assumed }),
             ("network", steps(), Assumed { network_bytes: 1e8, ..assumed }),
         ];
@@ -414,7 +418,6 @@ mod tests {
                 "line_far_ns=1",
                 "turn_ns=1",
                 "flushes=2",
-                "log_writes=1",
                 "ids_max=1e9",
             ] {
                 let assumed = Assumed::new(&steps()).with(better).expect("a good one");
@@ -437,7 +440,7 @@ mod tests {
 
     #[test]
     fn however_many_flushes_there_are_all_bytes_are_written() {
-        let assumed = Assumed { flushes: 100.0, disk_bytes: 1e9, log_writes: 1.0, ..Assumed::new(&steps()) };
+        let assumed = Assumed { flushes: 100.0, disk_bytes: 1e9, ..Assumed::new(&steps()) };
         let one = forecast(&steps(), &assumed, 64, 1);
         let write = (EPOCH_UNITS_MAX * UNIT_SIZE) as f64;
         assert_eq!((one.bottleneck, one.epoch_ns.round()), ("log's bytes", write));
