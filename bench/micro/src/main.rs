@@ -1,16 +1,17 @@
-//! The measuring and computing side of `bench/limits`, `bench/instructions` and `bench/model`.
+//! The measuring and computing side of `bench/limits`, `bench/small`, `bench/instructions` and `bench/model`.
 
 use auriga_micro::instructions::Table;
 use auriga_micro::limit::{Report, Turn};
 use auriga_micro::model::{self, Assumed, Forecast, Host, check};
-use auriga_micro::parts;
 use auriga_micro::steps::Steps;
+use auriga_micro::{disk, echo, parts};
 use auriga_shards::limits::STREAMS;
 use clap::{Parser, Subcommand};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Measures what the machine allows and what the engine's stages cost. Called by bench/limits, bench/instructions and
 /// bench/model.
@@ -41,6 +42,22 @@ enum Command {
         /// Print one JSON object as the last line
         #[arg(long)]
         json: bool,
+    },
+    /// Measure what small requests can't do without, and print it as a line of JSON: microseconds of a durable write of 4 KiB and of a
+    /// round trip over loopback (medians), and messages a second that are only answered
+    Small {
+        /// A directory on the disk of the log
+        #[arg(long)]
+        data: PathBuf,
+        /// Threads that answer
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=STREAMS as i64))]
+        shards: u16,
+        /// Connections with one message each under way
+        #[arg(long)]
+        connections: u16,
+        /// Time of the messages, seconds
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
     },
     /// Print the table of what gungraun has counted
     Instructions {
@@ -102,6 +119,17 @@ fn run(command: Command) -> Result<String, Failure> {
                 Failure(4, format!("the parts can't be measured in {}: {error}", data.display()))
             })?;
             Ok(serde_json::to_string(&Turn::Parts(parts)).expect("figures are numbers"))
+        }
+        Command::Small { data, shards, connections, seconds } => {
+            let failed = |error| Failure(4, format!("small requests can't be measured: {error}"));
+            let micros = |time: Duration| time.as_nanos() as f64 / 1e3;
+            let rate = echo::rate(connections.into(), shards.into(), Duration::from_secs(seconds));
+            let measured = serde_json::json!({
+                "write_us": micros(disk::cut(&data).map_err(failed)?),
+                "round_trip_us": micros(echo::round_trip().map_err(failed)?),
+                "answered_per_second": rate.map_err(failed)?,
+            });
+            Ok(measured.to_string())
         }
         Command::Limit { turns, json } => {
             let turns = read(&turns)?;
