@@ -79,8 +79,9 @@ pub struct StartArguments {
     /// virtual machine's host, to give a page. What is not needed stays taken
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub prefault: u64,
-    /// How long an idle core spins before it parks, microseconds
-    #[arg(long, value_name = "US", default_value_t = 0)]
+    /// How long a core that waits for other cores or the disk looks for what comes before it parks, microseconds; others that want its
+    /// processor get it meanwhile
+    #[arg(long, value_name = "US", default_value_t = 50)]
     pub spin: u64,
     /// Interval of the histogram log in seconds; 0 for none
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
@@ -130,7 +131,7 @@ pub struct Options {
     replies_max: u64,
     /// Bytes of memory that are touched at the start, all cores.
     pub prefault: u64,
-    /// How long an idle core spins before it parks.
+    /// How long a core that waits for other cores or the disk spins before it parks.
     pub spin_ns: u64,
     /// Interval of the histogram log; zero for none.
     pub histogram_interval: Duration,
