@@ -11,7 +11,7 @@ use clap::Parser;
 use std::path::Path;
 
 /// Options of `start` whose values are numbers.
-const NUMBERS: [&str; 12] = [
+const NUMBERS: [&str; 13] = [
     "--accounts-max",
     "--ids-max",
     "--window",
@@ -22,6 +22,7 @@ const NUMBERS: [&str; 12] = [
     "--connections-max",
     "--requests-max",
     "--replies-max",
+    "--prefault",
     "--spin",
     "--histogram-interval",
 ];
@@ -66,6 +67,7 @@ fn check(options: &Options) {
     assert!(u64::try_from(options.histogram_interval.as_nanos()).is_ok_and(|ns| ns < u64::MAX / 2));
     assert!(options.spin_ns < 1 << 32 && options.limits.window_ns < u64::MAX / 2);
     assert!(options.checkpoints().kept_max <= usize::MAX / shards);
+    assert!(options.prefault_per_shard() <= 1 << 40);
 }
 
 fn start(words: &[String]) -> Option<StartArguments> {
