@@ -11,7 +11,7 @@
 //!
 //! Connections are tasks of their own on the same executor; they hand a request over as soon as it is whole. When there
 //! is nothing to do, and something is under way that other cores or the disk have to do first, the core spins for a short, configured time
-//! (yielding, so that its I/O goes on, and whoever shares its CPU); then, or if nothing is under way, it parks.
+//! (yielding to its other tasks, so that its I/O goes on); then, or if nothing is under way, it parks.
 
 use crate::buffers::{Buffers, Unsent};
 use crate::checkpointer;
@@ -185,7 +185,6 @@ impl Core {
             let is_early = now < *idle_since.get_or_insert(now) + self.shared.options.spin_ns;
             if is_early && !self.state.borrow().shard.is_idle() {
                 runtime::yield_now().await;
-                std::thread::yield_now();
                 continue;
             }
             self.doorbell.park();

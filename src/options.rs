@@ -79,8 +79,7 @@ pub struct StartArguments {
     /// virtual machine's host, to give a page. What is not needed stays taken
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub prefault: u64,
-    /// How long a core that waits for other cores or the disk looks for what comes before it parks, microseconds; others that want its
-    /// processor get it meanwhile
+    /// How long a core that waits for other cores or the disk looks for what comes before it parks, microseconds
     #[arg(long, value_name = "US", default_value_t = 50)]
     pub spin: u64,
     /// Interval of the histogram log in seconds; 0 for none
