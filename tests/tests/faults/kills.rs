@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Data directories, and kills under load of all together.
 const DIRECTORIES: usize = 3;
-const KILLS: usize = 30;
+const KILLS: usize = 102;
 /// Accounts at first, and accounts more for each life.
 const ACCOUNTS: usize = 40;
 /// Large requests that fill a segment of a stream and begin the next one.
