@@ -95,8 +95,6 @@ pub struct Connection {
     closed: Cell<Option<Closed>>,
     /// It was refused, and what its client still sends is thrown away.
     lingers: Cell<bool>,
-    /// The last look found less than there was room for.
-    is_drained: Cell<bool>,
 }
 
 impl Connection {
@@ -128,7 +126,6 @@ impl Connection {
             is_slow: Cell::new(false),
             closed: Cell::new(None),
             lingers: Cell::new(false),
-            is_drained: Cell::new(false),
         })
     }
 
@@ -387,10 +384,11 @@ impl Connection {
     /// Waits for bytes and takes them. Between two requests of a client that waits for its reply there is nothing to be read: whoever
     /// tried would ask the kernel once too often.
     async fn receive(&self, frames: &mut Frames) -> Result<(), Stop> {
-        if self.is_drained.take() && !frames.has_bytes() && self.socket.readable().await.is_err() {
-            return Err(Stop::Closed(Closed::ByClient));
-        }
+        let mut is_drained = frames.is_drained && !frames.has_bytes();
         loop {
+            if std::mem::take(&mut is_drained) && self.socket.readable().await.is_err() {
+                return Err(Stop::Closed(Closed::ByClient));
+            }
             let room = frames.free();
             let wanted = room.len();
             match self.socket.get().read(room) {
@@ -400,16 +398,12 @@ impl Connection {
                         self.receiving_since.set(Some(crate::clock::now().monotonic_ns));
                     }
                     frames.end += count;
-                    self.is_drained.set(count < wanted);
+                    frames.is_drained = count < wanted;
                     self.progressed.set(true);
                     return Ok(());
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    if self.socket.readable().await.is_err() {
-                        return Err(Stop::Closed(Closed::ByClient));
-                    }
-                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => is_drained = true,
                 Err(_) => return Err(Stop::Closed(Closed::ByClient)),
             }
         }
@@ -438,13 +432,15 @@ struct Frames {
     end: usize,
     /// The connection's own buffer while a large one is borrowed.
     small: Option<AlignedBuffer>,
+    /// The last look at the socket found less than there was room for.
+    is_drained: bool,
 }
 
 impl Frames {
     fn new() -> Self {
         let mut buffer = AlignedBuffer::with_capacity(SMALL_BUFFER);
         buffer.resize(SMALL_BUFFER);
-        Self { buffer, start: 0, end: 0, small: None }
+        Self { buffer, start: 0, end: 0, small: None, is_drained: false }
     }
 
     fn has_bytes(&self) -> bool {

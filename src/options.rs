@@ -17,6 +17,8 @@ const BUFFERS_MAX: u64 = 64 << 20;
 const SECOND_NS: u64 = 1_000_000_000;
 /// Bytes for requests or replies at most: a buffer for each request of a mebibyte has a place that is made at the start.
 const BUFFERS_LIMIT: u64 = 1 << 40;
+/// Bytes that are touched at the start, at most.
+const PREFAULT_LIMIT: u64 = 1 << 40;
 const YEAR_SECONDS: u64 = 366 * 86_400;
 /// From what a retry needs to a year.
 const WINDOW_SECONDS: RangeInclusive<u64> = 60..=YEAR_SECONDS;
@@ -164,7 +166,7 @@ impl Options {
             ("--connections-max", asked.connections_max.into(), 1..=u32::MAX.into(), ""),
             ("--ids-max", asked.ids_max, 1..=u64::MAX, ""),
             ("--window", asked.window, WINDOW_SECONDS, " seconds"),
-            ("--prefault", asked.prefault, 0..=BUFFERS_LIMIT, " bytes"),
+            ("--prefault", asked.prefault, 0..=PREFAULT_LIMIT, " bytes"),
             ("--histogram-interval", asked.histogram_interval, 0..=YEAR_SECONDS, " seconds"),
             ("--spin", asked.spin, 0..=SPIN_MAX_US, " microseconds"),
         ];

@@ -384,13 +384,16 @@ fn check_space(options: &Options) -> Outcome<()> {
 
 /// The kernel would rather end this process, or another, than refuse memory that it doesn't have.
 fn check_memory(options: &Options) -> Outcome<()> {
-    match memory::available() {
-        Some(available) if options.prefault > available => Err(Failure::environment(format!(
+    if options.prefault > 0
+        && let Some(available) = memory::available()
+        && options.prefault > available
+    {
+        return Err(Failure::environment(format!(
             "--prefault {}: this machine has {available} bytes of memory to give: ask for less",
             options.prefault
-        ))),
-        _ => Ok(()),
+        )));
     }
+    Ok(())
 }
 
 /// Starts the executor of one shard; everything of the shard is made on its own thread, so that its memory is local.

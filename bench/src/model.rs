@@ -157,32 +157,34 @@ impl Model {
         if let Some(earlier) = self.plan.resolves(number) {
             self.check_resolutions(number, &refused, earlier);
         }
-        let refused_count = refused.len() as u64;
+        let counts = if self.plan.is_plain() {
+            let count = refused.len() as u64;
+            Counts { created: u64::from(self.plan.batch) - count, refused: count, ..Counts::default() }
+        } else {
+            self.sum(number, &refused)
+        };
         if !refused.is_empty() {
             self.refused.insert(number, refused);
         }
-        if self.plan.is_plain() {
-            let created = u64::from(self.plan.batch) - refused_count;
-            return Counts { created, refused: refused_count, ..Counts::default() };
-        }
-        self.sum(number)
+        counts
     }
 
     /// Adds to the sums what they lack. Nothing is sent afterwards.
     pub fn sum_up(&mut self) {
         if self.plan.is_plain() {
+            let refused = std::mem::take(&mut self.refused);
             for number in self.summed..self.batches.len() {
                 if self.batches[number].state == BatchState::Executed {
-                    self.sum(number as u64);
+                    let number = number as u64;
+                    self.sum(number, refused.get(&number).map_or(&[], |events| events));
                 }
             }
-            self.summed = self.batches.len();
+            (self.refused, self.summed) = (refused, self.batches.len());
         }
     }
 
     /// The sums change by what a batch has created.
-    fn sum(&mut self, number: u64) -> Counts {
-        let refused = self.refused.remove(&number).unwrap_or_default();
+    fn sum(&mut self, number: u64, refused: &[RefusedEvent]) -> Counts {
         let mut counts = Counts { refused: refused.len() as u64, ..Counts::default() };
         let mut next_refused = refused.iter().map(|event| event.index).peekable();
         let mut chain_goes_on = false;
@@ -201,9 +203,6 @@ impl Model {
             }
             counts.chains += u64::from(chain_begins);
             self.created(&event, &mut counts);
-        }
-        if !refused.is_empty() {
-            self.refused.insert(number, refused);
         }
         counts
     }

@@ -19,6 +19,7 @@ use std::time::Duration;
 /// Large requests of each day.
 const REQUESTS: usize = 8;
 
+/// Bytes of the log between two checkpoints.
 const CHECKPOINT_EVERY: &str = "100000";
 
 /// A directory as it is today, and the copy of yesterday.
