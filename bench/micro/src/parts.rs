@@ -3,7 +3,7 @@
 use crate::disk::{self, FLUSHES};
 use crate::limit::Parts;
 use crate::log::{self, BATCH, Log, Requests};
-use crate::loopback;
+use crate::{loopback, memory};
 use crate::shards::{Shards, own_blocks};
 use auriga_shards::limits::block_units;
 use auriga_shards::log::block::{Block, Place};
@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// Requests that are made, sent, checked and executed for a figure: four million transfers.
 const REQUESTS: usize = 512;
+/// Bytes that are touched before the execution: more than the tables of its ids take while they grow.
+const TOUCHED: usize = 1 << 30;
 /// Requests in memory: as many as a load generator has in flight.
 const FRAMES: usize = 16;
 
@@ -48,6 +50,7 @@ pub fn receive() -> Result<f64> {
 
 /// Measures every part once, with the log's files in this directory and blocks of so many shards.
 pub fn measure(directory: &Path, shards: u16) -> Result<Parts> {
+    memory::touch(TOUCHED)?;
     let (frames, generator) = generate();
     let requests = REQUESTS as f64;
     let of_block = (block_units(shards) - 1) / (1 + BATCH as usize);
