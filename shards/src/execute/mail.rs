@@ -116,21 +116,22 @@ impl<T: Item> Sorter<T> {
         self.open[to.index()].as_ref().is_some_and(|chunk| chunk.len() < CHUNK_SIZE / size_of::<T>())
     }
 
-    /// Adds a message for `to`; sends the chunk that is full.
+    /// Adds a message for `to`; sends the chunk that is full. The room is made before, so that the message has one place to go to: it is
+    /// written there field by field, and not put together elsewhere.
     #[inline(always)]
     pub fn push(&mut self, mail: &mut Mail, step: u64, to: ShardId, item: T) {
-        if let Some(chunk) = &mut self.open[to.index()]
-            && chunk.push(item)
-        {
-            return;
+        if !self.has_room(to) {
+            self.make_room(mail, step, to);
         }
-        self.push_first(mail, step, to, item);
+        if let Some(chunk) = &mut self.open[to.index()] {
+            let has_room = chunk.push(item);
+            debug_assert!(has_room, "room was made");
+        }
     }
 
     #[cold]
-    fn push_first(&mut self, mail: &mut Mail, step: u64, to: ShardId, item: T) {
-        let mut chunk = mail.take::<T>(step);
-        assert!(chunk.push(item), "an empty chunk has room");
+    fn make_room(&mut self, mail: &mut Mail, step: u64, to: ShardId) {
+        let chunk = mail.take::<T>(step);
         if let Some(full) = self.open[to.index()].replace(chunk) {
             mail.send_chunk(to, full);
         }
