@@ -17,6 +17,11 @@ use std::collections::VecDeque;
 const GENERATION_MIN: usize = 4_096;
 /// ... and this share of all.
 const GENERATION_SHARE: usize = 32;
+/// ... or so many: the index of the newest one, in which nearly every id is looked for, stays in the processor's caches. It and two pages
+/// of entries are whole huge pages.
+const GENERATION_CACHED: usize = 119_000;
+/// Generations, more or less, that there are at most; from here on they grow instead.
+const GENERATIONS_MAX: usize = 1_024;
 /// More ids that a generation has room for: it isn't closed before its newest millisecond is over.
 const GENERATION_ROOM: usize = 4_096;
 
@@ -282,7 +287,8 @@ impl Ids {
     /// Ids of the open generation after which another one begins.
     #[inline]
     fn generation_size(&self) -> usize {
-        GENERATION_MIN.max(self.len.max(self.expected) / GENERATION_SHARE)
+        let all = self.len.max(self.expected);
+        (all / GENERATION_SHARE).clamp(GENERATION_MIN, GENERATION_CACHED.max(all / GENERATIONS_MAX))
     }
 
     /// It may grow until it has its share of what there is then.
