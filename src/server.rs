@@ -14,6 +14,7 @@ use crate::metrics;
 use crate::options::{Options, least_log_size};
 use crate::past::{self, History};
 use crate::runtime;
+use crate::socket;
 use crate::storage::Storage;
 use auriga_numa_topology::{MemoryBinding, Topology};
 use auriga_shards::lead::Found;
@@ -473,6 +474,9 @@ fn say_where_memory_lies(sample: &[u8], node: u32, number: ShardId) {
     }
 }
 
+/// Clients that may wait to be accepted, at least: those above the bound on connections are told so.
+const BACKLOG_MIN: u32 = 128;
+
 fn listen(options: &Options) -> Outcome<TcpListener> {
     let address = options.listen;
     let listener = TcpListener::bind(address).map_err(|e| match e.kind() {
@@ -481,8 +485,9 @@ fn listen(options: &Options) -> Outcome<TcpListener> {
         )),
         _ => Failure::environment(format!("can't listen on {address}: {e}: choose an address of this machine (--listen)")),
     })?;
-    listener
-        .set_nonblocking(true)
+    // After a restart all clients come at once.
+    socket::let_wait(&listener, options.connections_max.max(BACKLOG_MIN))
+        .and_then(|()| listener.set_nonblocking(true))
         .map_err(|e| Failure::environment(format!("can't listen on {address}: {e}")))?;
     if !address.ip().is_loopback() {
         eprintln!(
