@@ -18,6 +18,7 @@ mod metrics;
 mod offline;
 mod options;
 mod past;
+mod room;
 mod runtime;
 mod server;
 mod socket;
