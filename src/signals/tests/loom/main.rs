@@ -14,6 +14,7 @@ mod glance;
 mod history;
 mod lifecycle;
 mod parking;
+mod repeats;
 mod span;
 
 use loom::thread::{self, JoinHandle};
