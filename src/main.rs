@@ -19,6 +19,7 @@ mod monitor;
 mod offline;
 mod options;
 mod past;
+mod room;
 mod runtime;
 mod server;
 mod socket;

@@ -14,6 +14,7 @@ use crate::metrics;
 use crate::monitor::{self, figures::Figures};
 use crate::options::{Options, least_log_size};
 use crate::past::{self, History};
+use crate::room;
 use crate::runtime;
 use crate::socket;
 use crate::storage::Storage;
@@ -397,11 +398,12 @@ fn check_space(options: &Options) -> Outcome<()> {
 /// The kernel would rather end this process, or another, than refuse memory that it doesn't have.
 fn check_memory(options: &Options) -> Outcome<()> {
     if options.prefault > 0
-        && let Some(available) = memory::available()
+        && let Some(available) = room::available()
         && options.prefault > available
     {
         return Err(Failure::environment(format!(
-            "--prefault {}: this machine has {available} bytes of memory to give: ask for less",
+            "--prefault {}: this machine, or a control group's memory.max, has {available} bytes of memory to give: ask for \
+             less",
             options.prefault
         )));
     }

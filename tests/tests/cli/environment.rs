@@ -185,5 +185,8 @@ fn more_memory_than_there_is_is_not_touched() {
     let kibibytes: u64 = total.trim().trim_end_matches(" kB").parse().expect("a number");
     let more = (kibibytes << 10) + 1;
     let start = Start::new(&data).with(&["--prefault", &more.to_string()]);
-    start.fail().expect(4, &[&format!("--prefault {more}: this machine has"), "ask for less"]);
+    start.fail().expect(
+        4,
+        &[&format!("--prefault {more}: this machine, or"), "bytes of memory to give: ask for less"],
+    );
 }
