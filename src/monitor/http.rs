@@ -77,15 +77,16 @@ pub fn answer<'a>(
         }
     };
     let mut left = answer.as_bytes();
-    while !left.is_empty() && !is_over() {
+    loop {
         match socket.write(left) {
-            Ok(0) => break,
             Ok(count) => left = &left[count..],
             Err(e) if is_for_now(&e) => {}
             Err(e) => return Err(e),
         }
+        if left.is_empty() || is_over() {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 fn head(status: &str, kind: &str, more: &str, length: usize) -> String {
