@@ -250,6 +250,7 @@ impl Core {
             if !self.has_work() {
                 self.state.borrow_mut().watch.parks();
                 let _ = ready.readable().await;
+                self.state.borrow_mut().watch.wakes();
             }
             self.doorbell.unpark();
         }

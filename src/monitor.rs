@@ -10,6 +10,8 @@ mod http;
 mod list;
 mod machine;
 mod page;
+#[cfg(test)]
+mod page_tests;
 pub mod watch;
 
 use crate::doorbell::Doorbell;

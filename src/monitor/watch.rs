@@ -19,8 +19,9 @@ const SHOW_EVERY_NS: u64 = 100_000_000;
 pub struct Watch {
     /// What is shown next.
     pub figures: Box<Figures>,
-    /// When the last thing was done in a turn; 0 while the core is parked.
+    /// When the last thing was done in a turn; 0: before the first turn since the core was parked.
     done_ns: u64,
+    parked: bool,
     /// When the core last found nothing to do, if it has done nothing since.
     idle_ns: Option<u64>,
     shown_ns: u64,
@@ -32,13 +33,13 @@ impl Watch {
         let mut figures = Box::new(Figures::zeroed());
         // SAFETY: it takes and returns numbers.
         figures.thread = unsafe { libc::gettid() } as u64;
-        Self { figures, done_ns: 0, idle_ns: None, shown_ns: 0 }
+        Self { figures, done_ns: 0, parked: false, idle_ns: None, shown_ns: 0 }
     }
 
-    /// A turn begins.
+    /// A turn begins. A beat has one now and then while the core is parked: what lies between these is no stall.
     #[inline]
     pub fn begin(&mut self, now_ns: u64) {
-        if self.done_ns > 0 {
+        if self.done_ns > 0 && !self.parked {
             self.note(Where::Between, now_ns);
         }
         self.done_ns = now_ns;
@@ -81,8 +82,15 @@ impl Watch {
     /// The core parks.
     #[inline]
     pub fn parks(&mut self) {
-        self.done_ns = 0;
+        self.parked = true;
         self.idle_ns = None;
+    }
+
+    /// It was woken.
+    #[inline]
+    pub fn wakes(&mut self) {
+        self.parked = false;
+        self.done_ns = 0;
     }
 
     /// Counts what a reply refuses.
@@ -181,6 +189,8 @@ mod tests {
         );
         watch.begin(1_025 * MS);
         watch.parks();
+        [2_000, 3_000].into_iter().for_each(|beat| watch.begin(beat * MS));
+        watch.wakes();
         watch.begin(9_000 * MS);
         let between = Where::Between as usize;
         assert_eq!((watch.figures.stalls[between], watch.figures.stalls_ns[between]), (1, 15 * MS));
