@@ -17,6 +17,7 @@ mod keeper;
 mod logging;
 mod memory;
 mod metrics;
+mod monitor;
 mod offline;
 mod options;
 mod past;

@@ -5,6 +5,7 @@ mod clock;
 mod config;
 mod environment;
 mod logs;
+mod metrics;
 mod output;
 mod signals;
 mod workloads;
