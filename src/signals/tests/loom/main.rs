@@ -7,6 +7,7 @@
 
 mod activity;
 mod begin;
+mod board;
 mod checkpoint;
 mod count;
 mod doorbell;
