@@ -95,6 +95,11 @@ impl Arrivals {
         self.waiting.pop_front().or_else(|| self.open.take())
     }
 
+    /// Buffers that are empty.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
     /// Most bytes of the log that everything here can take, gaps before a segment's end included.
     pub fn log_bytes(&self) -> u64 {
         let blocks = self.waiting.iter().chain(&self.open);

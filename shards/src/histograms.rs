@@ -1,5 +1,6 @@
 //! The latency histograms of one shard: one per stage, recorded on its own core, without a lock.
 
+use crate::buckets::Buckets;
 use auriga_wire::report::{ShardHistograms, StageHistogram};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2Serializer};
@@ -46,6 +47,10 @@ pub struct Histograms {
 pub struct Recorder {
     taken: Histograms,
     interval: Histograms,
+    /// Since the start, by request: from the closing of its epoch to the commit.
+    pub commits: Buckets,
+    /// Since the start, by request: from arrival to reply.
+    pub requests: Buckets,
 }
 
 impl Recorder {
@@ -53,6 +58,11 @@ impl Recorder {
     #[inline]
     pub fn record(&mut self, stage: Stage, ns: u64) {
         self.interval.record(stage, ns);
+        match stage {
+            Stage::Flush => self.commits.record(ns),
+            Stage::Total => self.requests.record(ns),
+            _ => {}
+        }
     }
 
     /// Takes the interval since the last call, in exchange for empty histograms.

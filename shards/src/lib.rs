@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod arrival;
+pub mod buckets;
 pub mod checkpoint;
 pub mod chunk;
 pub mod commit;

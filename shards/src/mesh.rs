@@ -72,6 +72,15 @@ impl Mesh {
         }
     }
 
+    /// Messages that wait on a lane, from all shards.
+    pub fn waiting(&self, lane: Lane) -> usize {
+        let rings = self.peers.iter().flatten().map(|peer| match lane {
+            Lane::Route => &peer.from_route,
+            Lane::Control => &peer.from_control,
+        });
+        rings.map(Consumer::slots).sum()
+    }
+
     /// Whether a message waits.
     pub fn has(&self, from: ShardId, lane: Lane) -> bool {
         self.peers[from.index()].as_ref().is_some_and(|peer| match lane {

@@ -37,6 +37,8 @@ pub struct Counters {
     pub ids: u64,
     /// Pending transfers of the shard.
     pub pendings: u64,
+    /// Accounts that arrived here and were created; not a part of the status.
+    pub accounts_created: u64,
     /// Transfers that arrived here and were created.
     pub transfers_created: u64,
     /// Transfers that arrived here and were refused.

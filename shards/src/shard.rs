@@ -4,8 +4,10 @@
 //! the executor of its core, which owns it.
 
 mod checkpoint;
+mod gauges;
 mod inquiry;
 
+pub use gauges::Gauges;
 pub use inquiry::{StatusHook, whole_digest};
 
 use crate::answer::{Answers, wants_digest};
@@ -508,6 +510,8 @@ impl Shard {
             if batch.header.command == Command::CreateTransfers as u16 {
                 self.counters.transfers_refused += refused;
                 self.counters.transfers_created += u64::from(batch.count) - refused;
+            } else {
+                self.counters.accounts_created += u64::from(batch.count) - refused;
             }
             let first = coming.cut.time + u64::from(base) + u64::from(batch.first_unit);
             if self.results.duplicates.is_empty() {
