@@ -45,6 +45,11 @@ impl Buffers {
         self.returned.notify();
     }
 
+    /// Buffers that were made, and those of them that are free.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.made.get(), self.free.borrow().len())
+    }
+
     /// Whether somebody waits for a buffer.
     pub fn are_short(&self) -> bool {
         self.waiting.get() > 0
@@ -71,6 +76,11 @@ impl Unsent {
     /// So many were sent, or are sent no more.
     pub fn remove(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() - bytes);
+    }
+
+    /// How many wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes.get()
     }
 
     /// Whether look-ups, whose answers are large, have to wait, and so does every client that leaves replies untaken.

@@ -7,6 +7,11 @@ pub fn now() -> Clock {
     Clock { monotonic_ns: read(libc::CLOCK_MONOTONIC), wall_ns: read(libc::CLOCK_REALTIME) }
 }
 
+/// The clock that never goes back, nanoseconds.
+pub fn monotonic_ns() -> u64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is writable for the call.

@@ -6,6 +6,7 @@
 
 use crate::buffers::Unsent;
 use crate::executor::{Admission, Core};
+use crate::monitor::figures::Held;
 use crate::runtime::{self, Ready};
 use crate::socket;
 use auriga_shards::arrival::ConnectionId;
@@ -325,7 +326,7 @@ impl Connection {
             if self.is_owed_enough() {
                 // The server doesn't read: what the client has sent of its next request can't become more.
                 self.receiving_since.set(None);
-                self.changed.wait().await;
+                core.pressure.during(Held::Unanswered, self.changed.wait()).await;
                 self.note_bytes(frames);
                 continue;
             }
@@ -355,7 +356,7 @@ impl Connection {
         loop {
             match core.submit(self.id, command, &frame) {
                 Admission::Taken => break,
-                Admission::Later => core.room.wait().await,
+                Admission::Later => core.pressure.during(Held::Room, core.room.wait()).await,
                 Admission::Stopping => {
                     self.end();
                     let fault =
@@ -490,7 +491,8 @@ impl Frames {
         if self.size_known() <= self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
         } else {
-            let mut large = core.large_buffers.take(FRAME_SIZE_MAX).await;
+            let buffer = core.large_buffers.take(FRAME_SIZE_MAX);
+            let mut large = core.pressure.during(Held::Buffers, buffer).await;
             large[..self.end - self.start].copy_from_slice(&self.buffer[self.start..self.end]);
             self.small = Some(std::mem::replace(&mut self.buffer, large));
         }

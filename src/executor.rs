@@ -19,6 +19,8 @@ use crate::clock;
 use crate::connection::{Closed, Connection, SMALL_BUFFER, answer_size_max};
 use crate::doorbell::Doorbell;
 use crate::keeper::{News, Wish};
+use crate::monitor::figures::{Where, durations};
+use crate::monitor::watch::{Pressure, Watch};
 use crate::past;
 use crate::runtime::{self, Ready, Signal};
 use crate::server::Shared;
@@ -28,6 +30,7 @@ use auriga_shards::execute::message::Lane;
 use auriga_shards::histograms::Stage;
 use auriga_shards::lead::Found;
 use auriga_shards::mesh::Mesh;
+use auriga_shards::pacer::Clock;
 use auriga_shards::place::ShardId;
 use auriga_shards::shard::Shard;
 use auriga_shards::step::{Input, Output, Outputs, Reply};
@@ -102,11 +105,57 @@ impl Ends {
     }
 }
 
+impl Ends {
+    /// Takes the messages of every other shard on a lane. `false` if there were none.
+    #[inline]
+    fn receive(&mut self, lane: Lane, shard: &mut Shard, clock: Clock, outputs: &mut Outputs) -> bool {
+        let mut some = false;
+        for from in (0..self.doorbells.len() as u16).map(ShardId) {
+            for _ in 0..MESSAGES_A_TURN {
+                if lane == Lane::Route && !shard.wants_route(from) {
+                    break;
+                }
+                let Some(message) = self.mesh.pop(from, lane) else {
+                    break;
+                };
+                shard.step(clock, Input::Message(from, message), outputs);
+                self.hand_over(outputs);
+                some = true;
+            }
+        }
+        some
+    }
+
+    /// Takes what the housekeeping threads say. `false` if they said nothing.
+    fn hear(&mut self, shard: &mut Shard, clock: Clock, outputs: &mut Outputs) -> bool {
+        let mut some = false;
+        while let Ok(news) = self.news.pop() {
+            let input = match news {
+                News::Stream(through) => Input::StreamPrepared { through },
+                News::Cuts(through) => Input::CutsPrepared { through },
+                News::Full(full) => Input::StorageFull(full),
+            };
+            shard.step(clock, input, outputs);
+            some = true;
+        }
+        while let Some((errand, end)) = self.checkpointer.hear() {
+            let of_plan = errand.is_of_plan();
+            shard.step(clock, Input::ErrandEnded { of_plan, end }, outputs);
+            some = true;
+        }
+        if let Some(history) = &mut self.history {
+            some |= history.hear(|input| shard.step(clock, input, outputs));
+        }
+        some
+    }
+}
+
 struct State {
     shard: Shard,
     storage: Storage,
     ends: Ends,
     outputs: Outputs,
+    watch: Watch,
 }
 
 /// One core of the server.
@@ -125,6 +174,8 @@ pub struct Core {
     pub large_buffers: Buffers,
     /// Replies that are not taken.
     pub unsent: Rc<Unsent>,
+    /// How long its connections are held.
+    pub pressure: Pressure,
 }
 
 struct Bell(Arc<Doorbell>);
@@ -143,7 +194,13 @@ impl Core {
         let unsent = Rc::new(Unsent::new(shared.options.unsent_max_per_shard()));
         Self {
             number,
-            state: RefCell::new(State { shard, storage, ends, outputs: Outputs::default() }),
+            state: RefCell::new(State {
+                shard,
+                storage,
+                ends,
+                outputs: Outputs::default(),
+                watch: Watch::new(),
+            }),
             connections: RefCell::default(),
             next_connection: Cell::new(1),
             shared,
@@ -153,6 +210,7 @@ impl Core {
             room: Signal::default(),
             large_buffers,
             unsent,
+            pressure: Pressure::default(),
         }
     }
 
@@ -182,6 +240,7 @@ impl Core {
                 continue;
             }
             let now = clock::now().monotonic_ns;
+            self.state.borrow_mut().watch.idles(now);
             let is_early = now < *idle_since.get_or_insert(now) + self.shared.options.spin_ns;
             if is_early && !self.state.borrow().shard.is_idle() {
                 runtime::yield_now().await;
@@ -189,7 +248,9 @@ impl Core {
             }
             self.doorbell.park();
             if !self.has_work() {
+                self.state.borrow_mut().watch.parks();
                 let _ = ready.readable().await;
+                self.state.borrow_mut().watch.wakes();
             }
             self.doorbell.unpark();
         }
@@ -199,61 +260,29 @@ impl Core {
     fn turn(self: &Rc<Self>) -> bool {
         let mut state = self.state.borrow_mut();
         let clock = clock::now();
-        let mut worked = false;
-        let State { shard, storage, ends, outputs } = &mut *state;
+        let State { shard, storage, ends, outputs, watch } = &mut *state;
+        watch.begin(clock.monotonic_ns);
+        let mut some = false;
         while storage.complete(|input| shard.step(clock, input, outputs)) {
-            worked = true;
+            some = true;
         }
-        for from in (0..ends.doorbells.len() as u16).map(ShardId) {
-            for _ in 0..MESSAGES_A_TURN {
-                let Some(message) = ends.mesh.pop(from, Lane::Control) else {
-                    break;
-                };
-                shard.step(clock, Input::Message(from, message), outputs);
-                ends.hand_over(outputs);
-                worked = true;
-            }
-        }
-        for from in (0..ends.doorbells.len() as u16).map(ShardId) {
-            for _ in 0..MESSAGES_A_TURN {
-                if !shard.wants_route(from) {
-                    break;
-                }
-                let Some(message) = ends.mesh.pop(from, Lane::Route) else {
-                    break;
-                };
-                shard.step(clock, Input::Message(from, message), outputs);
-                ends.hand_over(outputs);
-                worked = true;
-            }
-        }
-        while let Ok(news) = ends.news.pop() {
-            let input = match news {
-                News::Stream(through) => Input::StreamPrepared { through },
-                News::Cuts(through) => Input::CutsPrepared { through },
-                News::Full(full) => Input::StorageFull(full),
-            };
-            shard.step(clock, input, outputs);
-            worked = true;
-        }
-        while let Some((errand, end)) = ends.checkpointer.hear() {
-            let of_plan = errand.is_of_plan();
-            shard.step(clock, Input::ErrandEnded { of_plan, end }, outputs);
-            worked = true;
-        }
-        if let Some(history) = &mut ends.history {
-            worked |= history.hear(|input| shard.step(clock, input, outputs));
-        }
+        let mut worked = watch.lap(some, Where::Storage);
+        let some = ends.receive(Lane::Control, shard, clock, outputs);
+        worked |= watch.lap(some, Where::Control);
+        let some = ends.receive(Lane::Route, shard, clock, outputs);
+        worked |= watch.lap(some, Where::Route);
+        let mut some = ends.hear(shard, clock, outputs);
         while let Ok(socket) = ends.arrivals.pop() {
             self.welcome(socket, clock.monotonic_ns);
-            worked = true;
+            some = true;
         }
+        worked |= watch.lap(some, Where::House);
         if shard.deadline().is_some_and(|deadline| clock.monotonic_ns >= deadline) {
             shard.step(clock, Input::Tick, outputs);
             worked = true;
         }
         self.perform(&mut state);
-        if worked {
+        if state.watch.lap(worked, Where::Execute) {
             self.shared.note_activity();
         }
         worked
@@ -289,8 +318,9 @@ impl Core {
             return Admission::Later;
         }
         let mut state = self.state.borrow_mut();
-        let State { shard, outputs, .. } = &mut *state;
+        let State { shard, outputs, watch, .. } = &mut *state;
         shard.step(clock::now(), Input::Request(from, *frame), outputs);
+        watch.works();
         let before = outputs.list.len();
         outputs.list.retain(|output| !matches!(output, Output::Deferred(who) if *who == from));
         let deferred = outputs.list.len() < before;
@@ -328,10 +358,10 @@ impl Core {
     }
 
     fn carry_out(&self, state: &mut State) {
-        let State { shard, storage, ends, outputs } = state;
+        let State { shard, storage, ends, outputs, watch } = state;
         for output in outputs.list.drain(..) {
             match output {
-                Output::Reply(reply) => self.deliver(&reply, &outputs.replies, shard),
+                Output::Reply(reply) => self.deliver(&reply, &outputs.replies, shard, watch),
                 Output::Deferred(_) => unreachable!("taken out where the request was handed over"),
                 Output::Room => self.room.notify(),
                 Output::PrepareStream { stream, first, last } => {
@@ -344,6 +374,7 @@ impl Core {
                 Output::Checkpointing { epoch } => tracing::info!("taking a checkpoint after epoch {epoch}"),
                 Output::Checkpointed { epoch, bytes } => self.shared.checkpointed(epoch, bytes),
                 Output::CheckpointFailed(why) => {
+                    watch.figures.checkpoint_failures += 1;
                     tracing::warn!("no checkpoint could be taken: {why}. It is tried again; nothing is lost");
                 }
                 Output::Loaded { epoch } => self.shared.loaded(epoch),
@@ -371,15 +402,17 @@ impl Core {
         storage.submit();
     }
 
-    fn deliver(&self, reply: &Reply, bytes: &[u8], shard: &mut Shard) {
+    fn deliver(&self, reply: &Reply, bytes: &[u8], shard: &mut Shard, watch: &mut Watch) {
+        let bytes = &bytes[reply.bytes.clone()];
+        let header: Header = bytemuck::pod_read_unaligned(&bytes[..HEADER_SIZE]);
+        watch.count_refusals(&header, bytes);
         let connections = self.connections.borrow();
         let Some(connection) = connections.get(&reply.to) else {
             return;
         };
         let now = clock::now().monotonic_ns;
-        connection.send(&bytes[reply.bytes.clone()], now);
+        connection.send(bytes, now);
         connection.end();
-        let header: Header = bytemuck::pod_read_unaligned(&bytes[reply.bytes.clone()][..HEADER_SIZE]);
         if let Some(code) = FaultCode::from_number(header.status).filter(|code| code.closes()) {
             connection.close(Closed::Fault(code));
         }
@@ -425,6 +458,9 @@ impl Core {
             {
                 let state = &mut *self.state.borrow_mut();
                 state.ends.metrics.feed(&mut state.shard.histograms, now);
+                if state.watch.is_time(now) {
+                    self.show(state, now);
+                }
             }
             if self.shared.is_stopping() {
                 self.say_farewell(now);
@@ -432,6 +468,19 @@ impl Core {
         }
         // The run loop may be parked: it has to see the end.
         self.doorbell.ring_anyway();
+    }
+
+    /// Shows for metrics what has been going on.
+    fn show(&self, State { shard, storage, ends, watch, .. }: &mut State, now_ns: u64) {
+        let figures = &mut *watch.figures;
+        figures.flushes = durations(&storage.flushes);
+        figures.held_ns = self.pressure.ns(now_ns);
+        figures.route = ends.mesh.waiting(Lane::Route) as u64;
+        figures.control = ends.mesh.waiting(Lane::Control) as u64;
+        let (made, free) = self.large_buffers.counts();
+        (figures.buffers, figures.buffers_free) = (made as u64, free as u64);
+        figures.unsent = self.unsent.bytes() as u64;
+        watch.show(shard, now_ns, &self.shared.boards[self.number.index()]);
     }
 
     fn open_connections(&self) -> Vec<Rc<Connection>> {

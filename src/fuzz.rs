@@ -27,7 +27,8 @@ const NUMBERS: [&str; 13] = [
     "--histogram-interval",
 ];
 /// Others, of any command.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 16] = [
+    "--metrics",
     "--data",
     "--cluster",
     "--listen",

@@ -15,6 +15,7 @@ mod gate;
 mod keeper;
 mod memory;
 mod metrics;
+mod monitor;
 mod offline;
 mod options;
 mod past;

@@ -96,6 +96,29 @@ pub struct StartArguments {
     /// Take the clock as it is, however far it is from the time of the log
     #[arg(long)]
     pub accept_clock: bool,
+    /// Where metrics are served to Prometheus, as http://ADDRESS:PORT/metrics; port 0 takes a free one; `off`: nowhere
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7401")]
+    pub metrics: Metrics,
+}
+
+/// Where metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metrics {
+    /// Nowhere
+    Off,
+    /// Here
+    On(SocketAddr),
+}
+
+impl std::str::FromStr for Metrics {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::On).map_err(|_| "expected ADDRESS:PORT, as 127.0.0.1:7401, or off".into())
+    }
 }
 
 /// Something that is done or not.
@@ -141,6 +164,8 @@ pub struct Options {
     pub history: bool,
     /// Take the clock as it is.
     pub accept_clock: bool,
+    /// Where metrics are served.
+    pub metrics: Metrics,
 }
 
 impl Options {
@@ -197,6 +222,7 @@ impl Options {
             histogram_log: asked.histogram_log,
             history: asked.history == Switch::On,
             accept_clock: asked.accept_clock,
+            metrics: asked.metrics,
         })
     }
 

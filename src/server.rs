@@ -11,6 +11,7 @@ use crate::gate::{self, Door};
 use crate::keeper::{self, Client, Keeper};
 use crate::memory;
 use crate::metrics;
+use crate::monitor::{self, figures::Figures};
 use crate::options::{Options, least_log_size};
 use crate::past::{self, History};
 use crate::room;
@@ -27,7 +28,9 @@ use auriga_shards::mesh::Mesh;
 use auriga_shards::pacer::{Counts, LogEnd};
 use auriga_shards::place::{Placement, ShardId};
 use auriga_shards::shard::{Config, Shard};
-use auriga_signals::{Activity, Checkpoint, Count, HistoryProgress, LastCheckpoint, Lifecycle, Pace, Usage};
+use auriga_signals::{
+    Activity, Board, Checkpoint, Count, HistoryProgress, LastCheckpoint, Lifecycle, Pace, Usage,
+};
 use auriga_wire::report::Status;
 use rtrb::RingBuffer;
 use std::net::TcpListener;
@@ -56,6 +59,8 @@ pub struct Shared {
     pub directory: Arc<Directory>,
     /// By core: open connections.
     pub open: Vec<Count>,
+    /// By core: what it shows for metrics.
+    pub boards: Vec<Board>,
     /// How far it is between its start and its end.
     pub lifecycle: Lifecycle,
     failure: OnceLock<Failure>,
@@ -230,7 +235,7 @@ impl Shared {
     }
 
     /// Adds to a status what the shards don't know.
-    fn complete(&self, status: &mut Status) {
+    pub fn complete(&self, status: &mut Status) {
         status.version = env!("CARGO_PKG_VERSION").into();
         status.log_end = self.log_end;
         status.uptime_ns = self.started.elapsed().as_nanos() as u64;
@@ -269,6 +274,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     };
     let log_end = directory.log_end(found.log_from)?;
     let listener = listen(&options)?;
+    let scrapes = monitor::listen(options.metrics)?;
     raise_file_limit();
     separate_arenas();
     let bell = || {
@@ -277,13 +283,14 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     let shards = options.shards();
     let doorbells = (0..shards).map(|_| bell()).collect::<Outcome<Vec<_>>>()?;
     let (keeper_bell, gate_bell, metrics_bell, beat_bell) = (bell()?, bell()?, bell()?, bell()?);
-    let (build_bell, ask_bell, checkpoint_bell) = (bell()?, bell()?, bell()?);
+    let (build_bell, ask_bell, checkpoint_bell, monitor_bell) = (bell()?, bell()?, bell()?, bell()?);
     let spare = directory.spares().len() as u64 * LogFile::Stream { stream: 0, segment: 0 }.size();
     let bytes = files.iter().map(|file| file.size()).sum::<u64>() + spare;
     let usage = Arc::new(Usage::new(bytes, found.log_from));
     let shared = Arc::new(Shared {
         directory: directory.clone(),
         open: (0..shards).map(|_| Count::default()).collect(),
+        boards: (0..shards).map(|_| Figures::board()).collect(),
         lifecycle: Lifecycle::new(shards),
         failure: OnceLock::new(),
         closed: Closed::names().into_iter().map(|name| (name, Count::default())).collect(),
@@ -305,6 +312,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
             &build_bell,
             &ask_bell,
             &checkpoint_bell,
+            &monitor_bell,
         ]
         .map(Arc::clone)
         .into(),
@@ -352,6 +360,9 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         if !shared.options.histogram_interval.is_zero() {
             let (shared, bell) = (&shared, &metrics_bell);
             scope.spawn(move || metrics::run(&log, sources, bell, || shared.has_ended()));
+        }
+        if let Some(scrapes) = &scrapes {
+            scope.spawn(|| monitor::run(scrapes, &monitor_bell, &shared));
         }
         scope.spawn(|| shared.beat());
         let ended: Outcome<Vec<()>> = executors.into_iter().map(runtime::Executor::join).collect();

@@ -3,7 +3,9 @@
 //! Writes are direct and durable by the same submission (`O_DIRECT`, `RWF_DSYNC`). The first write that fails ends the
 //! process: what the disk holds is then unknown, and a retry would pretend otherwise.
 
+use crate::clock;
 use crate::directory::Directory;
+use auriga_shards::buckets::Buckets;
 use auriga_shards::checkpoint;
 use auriga_shards::checkpoint::sheet::{SHEET_SIZE, Sheet};
 use auriga_shards::ledger::pages::Fresh;
@@ -34,8 +36,8 @@ const POPULATED: u64 = u64::MAX;
 
 /// What is under way. Each owns the memory that the kernel uses.
 enum Under {
-    WriteBlock { at: (LogFile, u64), block: Block },
-    WriteCut { at: (LogFile, u64), sector: Box<CutSector> },
+    WriteBlock { at: (LogFile, u64), block: Block, since_ns: u64 },
+    WriteCut { at: (LogFile, u64), sector: Box<CutSector>, since_ns: u64 },
     ReadBlock { epoch: u64, entry: usize, block: Block },
     ReadCuts { first: u64, memory: Vec<Sector>, size: usize, last_of_file: bool },
     ReadLog { job: usize, slot: usize, memory: Vec<Sector>, size: usize },
@@ -58,6 +60,8 @@ pub struct Storage {
     to_submit: bool,
     /// Results that needed no I/O, for the next call of [`Storage::complete`].
     done: VecDeque<(Under, Result<usize, String>)>,
+    /// How long durable writes of blocks and cuts took, from the shard's wish to their end.
+    pub flushes: Buckets,
 }
 
 impl Storage {
@@ -76,6 +80,7 @@ impl Storage {
             memory: Vec::new(),
             to_submit: false,
             done: VecDeque::new(),
+            flushes: Buckets::default(),
         })
     }
 
@@ -83,10 +88,18 @@ impl Storage {
     pub fn start(&mut self, output: Output) -> Option<Output> {
         match output {
             Output::WriteBlock { file, offset, block } => {
-                self.begin(file, offset, Under::WriteBlock { at: (file, offset), block });
+                self.begin(
+                    file,
+                    offset,
+                    Under::WriteBlock { at: (file, offset), block, since_ns: clock::monotonic_ns() },
+                );
             }
             Output::WriteCut { file, offset, sector } => {
-                self.begin(file, offset, Under::WriteCut { at: (file, offset), sector });
+                self.begin(
+                    file,
+                    offset,
+                    Under::WriteCut { at: (file, offset), sector, since_ns: clock::monotonic_ns() },
+                );
             }
             Output::ReadBlock { epoch, entry, file, offset, block } => {
                 self.begin(file, offset, Under::ReadBlock { epoch, entry, block });
@@ -257,11 +270,13 @@ impl Storage {
 
     fn hand_over(&mut self, under: Under, result: &Result<usize, String>, take: impl FnOnce(Input<'_>)) {
         match under {
-            Under::WriteBlock { at, block } => {
+            Under::WriteBlock { at, block, since_ns } => {
+                self.flushes.record(clock::monotonic_ns().saturating_sub(since_ns));
                 end_unless_whole(block.bytes().len(), result, || (self.directory.file(at.0), at.1));
                 take(Input::BlockWritten(block));
             }
-            Under::WriteCut { at, sector } => {
+            Under::WriteCut { at, sector, since_ns } => {
+                self.flushes.record(clock::monotonic_ns().saturating_sub(since_ns));
                 end_unless_whole(SECTOR_SIZE, result, || (self.directory.file(at.0), at.1));
                 take(Input::CutWritten(sector));
             }

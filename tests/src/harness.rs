@@ -281,6 +281,7 @@ pub fn text(path: &Path) -> &str {
 pub struct Start {
     command: Command,
     listen: &'static str,
+    metrics: &'static str,
 }
 
 impl Start {
@@ -288,12 +289,17 @@ impl Start {
     pub fn new(data: &Path) -> Self {
         let mut command = auriga(&["start", "--histogram-interval", "0"]);
         command.arg("--data").arg(data);
-        Self { command, listen: "127.0.0.1:0" }
+        Self { command, listen: "127.0.0.1:0", metrics: "127.0.0.1:0" }
     }
 
     /// Listening elsewhere. Nobody but the test must be able to reach it.
     pub fn listen(self, listen: &'static str) -> Self {
         Self { listen, ..self }
+    }
+
+    /// With its metrics elsewhere than on a free port.
+    pub fn metrics(self, metrics: &'static str) -> Self {
+        Self { metrics, ..self }
     }
 
     /// With so many shards.
@@ -322,7 +328,7 @@ impl Start {
     /// Starts it, and waits for nothing.
     #[track_caller]
     pub fn spawn(mut self) -> Server {
-        self.command.args(["--listen", self.listen]);
+        self.command.args(["--listen", self.listen, "--metrics", self.metrics]);
         Server::of(self.command)
     }
 

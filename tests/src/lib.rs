@@ -11,6 +11,7 @@ pub mod log_files;
 pub mod model;
 pub mod power;
 pub mod random_log;
+pub mod scrape;
 pub mod seeds;
 
 mod random_log_balances;

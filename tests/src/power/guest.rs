@@ -59,7 +59,7 @@ pub fn boot(setup: &Setup<'_>, socket: &Path) -> (Server, String) {
     let kernel = setup.tools.kernel();
     let append = format!(
         "console=ttyS0,115200 quiet panic=-1 mitigations=off tsc=unstable random.trust_cpu=on NO_COLOR=1 {} -- start \
-         --data /data/{LEDGER} --listen 0.0.0.0:7400 --histogram-interval 0 {}",
+         --data /data/{LEDGER} --listen 0.0.0.0:7400 --metrics off --histogram-interval 0 {}",
         setup.variable, setup.arguments
     );
     let fixed = "-M q35 -accel tcg,thread=multi -cpu max -m 2G -smp 2 -nodefaults -no-user-config -display none -no-reboot";

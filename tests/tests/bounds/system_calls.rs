@@ -118,7 +118,7 @@ fn a_start_makes_the_log_durable_before_it_reads_it() {
     // A file for each thread: in one file, a call that another thread's interrupts is written as two lines.
     command.args(["-ff", "-y", "-e", "trace=fdatasync,io_uring_setup", "-o"]).arg(traces.join("thread"));
     command.arg(program());
-    command.args(["start", "--data", text(&data), "--shards", "2", "--listen", &address]);
+    command.args(["start", "--data", text(&data), "--shards", "2", "--listen", &address, "--metrics", "off"]);
     run(command).expect(4, &["listen"]);
     let threads = fs::read_dir(&traces).expect("strace has written its calls").flatten();
     let calls: String =
