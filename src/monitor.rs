@@ -41,9 +41,7 @@ pub fn listen(metrics: Metrics) -> Outcome<Option<TcpListener>> {
     let address =
         address.map_err(|e| Failure::environment(format!("can't listen for metrics (--metrics): {e}")))?;
     if !address.ip().is_loopback() {
-        eprintln!(
-            "auriga: warning: metrics on {address}. There is no authentication: whoever reaches it can read them"
-        );
+        tracing::warn!("metrics on {address}. There is no authentication: whoever reaches it can read them");
     }
     tracing::info!("metrics on http://{address}{}", http::PATH);
     Ok(Some(listener))

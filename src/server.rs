@@ -9,6 +9,7 @@ use crate::executor::{Core, Ends};
 use crate::failure::{Failure, Outcome};
 use crate::gate::{self, Door};
 use crate::keeper::{self, Client, Keeper};
+use crate::logging;
 use crate::memory;
 use crate::metrics;
 use crate::monitor::{self, figures::Figures};
@@ -125,6 +126,7 @@ impl Shared {
     fn beat(&self) {
         while !self.has_ended() {
             self.pulses.iter().for_each(runtime::Pulse::beat);
+            logging::tell_hidden();
             if self.activity.take() || self.is_stopping() {
                 std::thread::sleep(HEARTBEAT);
                 continue;
@@ -503,8 +505,8 @@ fn listen(options: &Options) -> Outcome<TcpListener> {
         .and_then(|()| listener.set_nonblocking(true))
         .map_err(|e| Failure::environment(format!("can't listen on {address}: {e}")))?;
     if !address.ip().is_loopback() {
-        eprintln!(
-            "auriga: warning: listening on {address}. There is no authentication yet: whoever reaches it can move money"
+        tracing::warn!(
+            "listening on {address}. There is no authentication yet: whoever reaches it can move money"
         );
     }
     Ok(listener)

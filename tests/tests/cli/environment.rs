@@ -68,8 +68,8 @@ fn listening_elsewhere_than_on_loopback_is_warned_of() {
         });
     }
     let mut server = start.listen("0.0.0.0:0").metrics("0.0.0.0:0").spawn();
-    server.wait_for("warning: metrics on 0.0.0.0");
-    server.wait_for("warning: listening on 0.0.0.0");
+    server.wait_for("WARN metrics on 0.0.0.0");
+    server.wait_for("WARN listening on 0.0.0.0");
     server.wait_for("There is no authentication yet");
     server.wait_until_serving();
     server.stop();

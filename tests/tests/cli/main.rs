@@ -2,7 +2,9 @@
 //! generator, against a server as it is shipped.
 
 mod clock;
+mod config;
 mod environment;
+mod logs;
 mod metrics;
 mod output;
 mod signals;
