@@ -124,7 +124,9 @@ impl std::str::FromStr for Metrics {
         if text == "off" {
             return Ok(Self::Off);
         }
-        text.parse().map(Self::On).map_err(|_| "expected ADDRESS:PORT, as 127.0.0.1:7401, or off".into())
+        text.parse()
+            .map(Self::On)
+            .map_err(|_| "expected an address and a port, as 127.0.0.1:7401, or off".into())
     }
 }
 

@@ -180,15 +180,17 @@ fn prometheus_scrapes_evaluates_and_answers() {
     format(&data);
     let server = Start::new(&data).shards(2).with(&["--checkpoint-every", "5000000"]).serve();
     let prometheus = Prometheus::start(&program, &scratch, &address(&server));
+    // It takes some seconds until it begins.
+    wait_until("a scrape without an error", || {
+        let target = &prometheus.get("targets")["activeTargets"][0];
+        (&target["health"], &target["lastError"]) == (&"up".into(), &"".into())
+    });
     let load = "run --connections 2 --batch 499 --accounts 200 --warm-up 0 --seconds 5 --rate 20000 --failing-share 0.1";
     let load: Vec<_> = load.split(' ').chain(["--address", server.address()]).collect();
     run_with(bench(&load), |_| {}).expect(0, &[]);
-    let targets = prometheus.get("targets");
-    let target = &targets["activeTargets"][0];
-    assert_eq!((&target["health"], &target["lastError"]), (&"up".into(), &"".into()), "{target}");
     for (title, query) in queries() {
-        wait_until(&format!("data for the panel {title:?}: {query}"), || {
-            !prometheus.query(&query).is_empty()
+        wait_until(&format!("figures for the panel {title:?}: {query}"), || {
+            prometheus.query(&query).iter().any(|sample| sample["value"][1] != "NaN")
         });
     }
     // What was done is what is stored.

@@ -213,7 +213,7 @@ fn where_metrics_are_is_chosen() {
     let run = |metrics: &str| run_auriga(&[&start[..], &[metrics]].concat());
     run(&address).expect(4, &[&address, "taken by another process", "--metrics off"]);
     run("192.0.2.1:7401").expect(4, &["192.0.2.1:7401", "--metrics"]);
-    run("nowhere").expect(2, &["--metrics", "ADDRESS:PORT", "off"]);
+    run("nowhere").expect(2, &["--metrics", "expected an address and a port", "or off"]);
     let help = run_auriga(&["start", "--help"]).expect(0, &[]).stdout;
     assert!(help.contains("[default: 127.0.0.1:7401]"), "{help}");
     let server = Start::new(&data).metrics("off").serve();
