@@ -13,6 +13,7 @@ mod failure;
 mod fuzz;
 mod gate;
 mod keeper;
+mod manager;
 mod memory;
 mod metrics;
 mod offline;
