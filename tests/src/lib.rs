@@ -12,6 +12,7 @@ pub mod model;
 pub mod power;
 pub mod random_log;
 pub mod seeds;
+pub mod threads;
 
 mod random_log_balances;
 mod random_log_chains;

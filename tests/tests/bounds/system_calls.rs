@@ -5,7 +5,7 @@ use crate::raw::client;
 use auriga_tests::book::Book;
 use auriga_tests::harness::{HANG, Scratch, Start, format, program, run, seed, text, wait_until};
 use auriga_tests::load::{Pattern, drive_while, wait_for_answers};
-use std::collections::BTreeMap;
+use auriga_tests::threads::shard_threads;
 use std::fs;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -15,21 +15,6 @@ use std::time::{Duration, Instant};
 /// Batches that are answered before, and while, system calls are counted.
 const WARM_UP: u64 = 60;
 const COUNTED: u64 = 400;
-
-/// The threads of a process that run its shards. Each has a helper that was started after it, does nothing of ours and has
-/// its name: of those with one name the first is meant.
-fn shard_threads(process: u32) -> Vec<String> {
-    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the server runs");
-    let mut first: BTreeMap<String, u32> = BTreeMap::new();
-    for task in tasks.flatten() {
-        let number: Option<u32> = task.file_name().to_str().and_then(|name| name.parse().ok());
-        let name = fs::read_to_string(task.path().join("comm")).ok();
-        if let (Some(number), Some(name)) = (number, name.filter(|name| name.starts_with("shard-"))) {
-            first.entry(name).and_modify(|first| *first = number.min(*first)).or_insert(number);
-        }
-    }
-    first.into_values().map(|number| number.to_string()).collect()
-}
 
 /// Counts of system calls by name, from strace's summary.
 fn counts(summary: &str) -> Vec<(String, u64)> {
@@ -80,7 +65,7 @@ fn no_futex_call_on_a_shards_thread_under_load() {
     let small = drive_while(server.address(), random.u64(..), &choice, &patterns[1], |small| {
         drive_while(server.address(), random.u64(..), &choice, &patterns[0], |large| {
             wait_for_answers(large, WARM_UP);
-            let shards = shard_threads(server.id());
+            let shards: Vec<_> = shard_threads(server.id()).iter().map(u32::to_string).collect();
             assert_eq!(shards.len(), 2, "found threads {shards:?}, expected one for each shard");
             let mut strace = attach(&shards, "futex,io_uring_enter", &file);
             wait_for_answers(large, large.load(Ordering::Relaxed) + COUNTED / 4);
