@@ -383,7 +383,7 @@ impl Core {
                 }
                 Output::NoCheckpoint { log_from } => self.shared.no_checkpoint(log_from),
                 Output::PrepareCuts { first, last } => wish(ends, Wish { stream: None, first, last }),
-                Output::Replayed { epoch } => self.shared.replayed(epoch),
+                Output::Replayed { epoch } => self.shared.replayed(self.number, epoch),
                 Output::Recovered { end, dropped } => self.shared.recovered(&end, dropped.as_ref()),
                 Output::Serving { incarnation } => self.shared.serving(self.number, incarnation),
                 Output::Damaged(hole) => {
@@ -446,6 +446,7 @@ impl Core {
         while !self.has_ended() {
             self.shared.pulses[self.number.index()].wait().await;
             self.turn();
+            self.shared.hearts[self.number.index()].beat();
             let now = clock::now().monotonic_ns;
             if now >= looked_at + PATIENCE_EVERY_NS {
                 looked_at = now;

@@ -51,6 +51,8 @@ fn wait(listener: &TcpListener, bell: &Doorbell) {
     let mut polls = [poll(listener.as_raw_fd()), poll(bell.as_raw_fd())];
     // SAFETY: two pollfds, alive for the call.
     unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) };
+    // All of the house are rung for what only some of them do: else it would never sleep again.
+    bell.unpark();
 }
 
 fn admit(socket: TcpStream, doors: &mut [Door], shared: &Shared) {

@@ -15,6 +15,7 @@ mod fuzz;
 mod gate;
 mod keeper;
 mod logging;
+mod manager;
 mod memory;
 mod metrics;
 mod monitor;

@@ -10,6 +10,7 @@ use crate::failure::{Failure, Outcome};
 use crate::gate::{self, Door};
 use crate::keeper::{self, Client, Keeper};
 use crate::logging;
+use crate::manager::Manager;
 use crate::memory;
 use crate::metrics;
 use crate::monitor::{self, figures::Figures};
@@ -30,7 +31,7 @@ use auriga_shards::pacer::{Counts, LogEnd};
 use auriga_shards::place::{Placement, ShardId};
 use auriga_shards::shard::{Config, Shard};
 use auriga_signals::{
-    Activity, Board, Checkpoint, Count, HistoryProgress, LastCheckpoint, Lifecycle, Pace, Usage,
+    Activity, Board, Checkpoint, Count, Heart, HistoryProgress, LastCheckpoint, Lifecycle, Pace, Usage,
 };
 use auriga_wire::report::Status;
 use rtrb::RingBuffer;
@@ -68,7 +69,7 @@ pub struct Shared {
     closed: Vec<(&'static str, Count)>,
     started: Instant,
     /// The newest epoch that the start has found in the log.
-    log_end: u64,
+    pub log_end: u64,
     /// When a replay says how far it is.
     replay_says: Pace,
     /// What the log takes of the disk.
@@ -81,9 +82,14 @@ pub struct Shared {
     beat_bell: Arc<Doorbell>,
     /// By core: its beat.
     pub pulses: Vec<runtime::Pulse>,
+    /// By core: what it shows of itself.
+    pub hearts: Vec<Heart>,
+    /// The service manager, if one listens.
+    manager: Option<Manager>,
     doorbells: Vec<Arc<Doorbell>>,
     house_bells: Vec<Arc<Doorbell>>,
-    address: std::net::SocketAddr,
+    /// Where it serves.
+    pub address: std::net::SocketAddr,
 }
 
 impl Shared {
@@ -152,7 +158,8 @@ impl Shared {
     }
 
     /// An epoch was replayed. Now and then that is said.
-    pub fn replayed(&self, epoch: u64) {
+    pub fn replayed(&self, core: ShardId, epoch: u64) {
+        self.hearts[core.index()].show_replayed(epoch);
         let now = self.started.elapsed();
         if self.replay_says.is_time(now) {
             tracing::info!("replaying the log: epoch {epoch} of {}, after {now:.0?}", self.log_end);
@@ -210,6 +217,9 @@ impl Shared {
                 self.options.shards(),
                 self.started.elapsed()
             );
+            if let Some(manager) = &self.manager {
+                manager.bell.ring_anyway();
+            }
         }
     }
 
@@ -260,6 +270,7 @@ impl Shared {
 
 /// Runs a server until it is told to stop.
 pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> {
+    let manager = Manager::who_listens()?;
     let directory = Arc::new(Directory::open(&options.data)?.with_archive(options.archive.clone())?);
     check_cluster(&options, &directory)?;
     let files = directory.log_files()?;
@@ -305,6 +316,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         activity: Activity::default(),
         beat_bell: beat_bell.clone(),
         pulses: (0..shards).map(|_| runtime::Pulse::default()).collect(),
+        hearts: (0..shards).map(|_| Heart::default()).collect(),
         doorbells: doorbells.clone(),
         house_bells: [
             &keeper_bell,
@@ -317,7 +329,10 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
             &monitor_bell,
         ]
         .map(Arc::clone)
-        .into(),
+        .into_iter()
+        .chain(manager.as_ref().map(|manager| manager.bell.clone()))
+        .collect(),
+        manager,
         address: listener.local_addr().map_err(|e| Failure::environment(e.to_string()))?,
         options,
     });
@@ -367,6 +382,9 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
             scope.spawn(|| monitor::run(scrapes, &monitor_bell, &shared));
         }
         scope.spawn(|| shared.beat());
+        if let Some(manager) = &shared.manager {
+            scope.spawn(|| manager.run(&shared));
+        }
         let ended: Outcome<Vec<()>> = executors.into_iter().map(runtime::Executor::join).collect();
         if let Err(failure) = ended {
             shared.fail(failure);

@@ -1,11 +1,11 @@
-//! `auriga topology`: discover, show, check.
+//! `auriga topology`: discover, show, check, systemd.
 
 use crate::cli::print_json;
 use crate::failure::{Failure, Kind, Outcome};
-use auriga_numa_topology::{Severity, Topology};
+use auriga_numa_topology::{DropIn, Services, Severity, Topology, drop_ins};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
@@ -15,6 +15,8 @@ pub(crate) enum Command {
     Show(FileArguments),
     /// Hold a topology file against this machine
     Check(FileArguments),
+    /// Write drop-ins for systemd that keep the service where a topology file says
+    Systemd(SystemdArguments),
 }
 
 #[derive(Args, Debug)]
@@ -35,6 +37,22 @@ pub(crate) struct FileArguments {
     /// One JSON object
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SystemdArguments {
+    /// The topology file, which the units then start with [default: what discover finds, now and at each start]
+    #[arg(long, value_name = "FILE", visible_alias = "topology")]
+    file: Option<PathBuf>,
+    /// A unit that runs the server, or looks whether it could
+    #[arg(long = "unit", value_name = "NAME", default_values = ["auriga.service", "auriga-check.service"])]
+    units: Vec<String>,
+    /// Keep all other units off the shards' CPUs, on those of housekeeping
+    #[arg(long)]
+    alone: bool,
+    /// Where directories of drop-ins are, as /etc/systemd/system [default: standard output]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
 }
 
 pub(crate) fn run(command: &Command) -> Outcome<i32> {
@@ -89,7 +107,61 @@ pub(crate) fn run(command: &Command) -> Outcome<i32> {
             }
             Ok(if fits { 0 } else { Kind::Failed as i32 })
         }
+        Command::Systemd(asked) => systemd(asked, &load(&asked.file)?).map(|()| 0),
     }
+}
+
+/// Writes drop-ins. The topology may be that of another machine.
+fn systemd(asked: &SystemdArguments, topology: &Topology) -> Outcome<()> {
+    let is_unit = |name: &String| name.ends_with(".service") && is_plain(name) && !name.contains('/');
+    if let Some(name) = asked.units.iter().find(|name| !is_unit(name)) {
+        return Err(Failure::usage(format!(
+            "--unit {name}: expected the name of a service, as auriga.service"
+        )));
+    }
+    let file = asked.file.as_deref().map(absolute).transpose()?;
+    if asked.alone && topology.housekeeping.cpus.is_empty() {
+        return Err(Failure::usage(
+            "--alone: the topology has no CPUs for housekeeping, so there are none to keep other units on: list some in its section \
+             [housekeeping]",
+        ));
+    }
+    let services = Services { units: &asked.units, file: file.as_deref(), alone: asked.alone };
+    for (number, DropIn { path, text }) in drop_ins(topology, services).into_iter().enumerate() {
+        let Some(directory) = &asked.output else {
+            let space = if number == 0 { "" } else { "\n" };
+            print!("{space}# {path}\n{text}");
+            continue;
+        };
+        let path = directory.join(path);
+        let parent = path.parent().expect("a drop-in is in a directory");
+        std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, text)).map_err(|e| {
+            Failure::environment(format!(
+                "can't write {}: {e}. Name a directory that may be written (--output)",
+                path.display()
+            ))
+        })?;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// The file's name as a unit needs it: systemd would take other characters for more than themselves.
+fn absolute(path: &Path) -> Outcome<String> {
+    let path =
+        std::path::absolute(path).map_err(|e| Failure::environment(format!("{}: {e}", path.display())))?;
+    match path.to_str() {
+        Some(name) if is_plain(name) => Ok(name.into()),
+        _ => Err(Failure::usage(format!(
+            "--file {}: expected a path of letters, digits and any of / . _ - @ + : that a unit can name; move the file, as to \
+             /etc/auriga/topology.toml",
+            path.display()
+        ))),
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-@+:".contains(c))
 }
 
 #[derive(Serialize)]

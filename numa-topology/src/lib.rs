@@ -16,6 +16,7 @@ mod kernel;
 mod machine;
 mod place;
 mod plan;
+mod systemd;
 #[cfg(test)]
 mod test_machines;
 
@@ -30,3 +31,4 @@ pub use place::{
     pages_on_node,
 };
 pub use plan::{Plan, SHARDS_MAX, plan};
+pub use systemd::{DropIn, Services, drop_ins};

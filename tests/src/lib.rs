@@ -13,6 +13,7 @@ pub mod power;
 pub mod random_log;
 pub mod scrape;
 pub mod seeds;
+pub mod threads;
 
 mod random_log_balances;
 mod random_log_chains;

@@ -31,6 +31,11 @@ impl Lifecycle {
         self.serving.fetch_add(1, Ordering::AcqRel) + 1 == self.shards
     }
 
+    /// Whether all shards serve, or have.
+    pub fn is_serving(&self) -> bool {
+        self.serving.load(Ordering::Acquire) == self.shards
+    }
+
     /// The server is to stop.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);

@@ -5,7 +5,7 @@ use crate::raw::client;
 use auriga_tests::book::Book;
 use auriga_tests::harness::{HANG, Scratch, Start, format, program, run, seed, text, wait_until};
 use auriga_tests::load::{Pattern, drive_while, wait_for_answers};
-use std::collections::BTreeMap;
+use auriga_tests::threads::shard_threads;
 use std::fs;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -15,21 +15,6 @@ use std::time::{Duration, Instant};
 /// Batches that are answered before, and while, system calls are counted.
 const WARM_UP: u64 = 60;
 const COUNTED: u64 = 400;
-
-/// The threads of a process that run its shards. Each has a helper that was started after it, does nothing of ours and has
-/// its name: of those with one name the first is meant.
-fn shard_threads(process: u32) -> Vec<String> {
-    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the server runs");
-    let mut first: BTreeMap<String, u32> = BTreeMap::new();
-    for task in tasks.flatten() {
-        let number: Option<u32> = task.file_name().to_str().and_then(|name| name.parse().ok());
-        let name = fs::read_to_string(task.path().join("comm")).ok();
-        if let (Some(number), Some(name)) = (number, name.filter(|name| name.starts_with("shard-"))) {
-            first.entry(name).and_modify(|first| *first = number.min(*first)).or_insert(number);
-        }
-    }
-    first.into_values().map(|number| number.to_string()).collect()
-}
 
 /// Counts of system calls by name, from strace's summary.
 fn counts(summary: &str) -> Vec<(String, u64)> {
@@ -41,10 +26,10 @@ fn counts(summary: &str) -> Vec<(String, u64)> {
     rows.collect()
 }
 
-/// Attaches strace to threads, and returns when it is attached.
-fn attach(threads: &[String], output: &std::path::Path) -> Child {
+/// Attaches strace to threads, to count these calls, and returns when it is attached.
+fn attach(threads: &[String], calls: &str, output: &std::path::Path) -> Child {
     let mut command = Command::new("strace");
-    command.args(["-c", "-e", "trace=futex,io_uring_enter", "-o"]).arg(output);
+    command.args(["-c", "-e", &format!("trace={calls}"), "-o"]).arg(output);
     for thread in threads {
         command.args(["-p", thread]);
     }
@@ -80,9 +65,9 @@ fn no_futex_call_on_a_shards_thread_under_load() {
     let small = drive_while(server.address(), random.u64(..), &choice, &patterns[1], |small| {
         drive_while(server.address(), random.u64(..), &choice, &patterns[0], |large| {
             wait_for_answers(large, WARM_UP);
-            let shards = shard_threads(server.id());
+            let shards: Vec<_> = shard_threads(server.id()).iter().map(u32::to_string).collect();
             assert_eq!(shards.len(), 2, "found threads {shards:?}, expected one for each shard");
-            let mut strace = attach(&shards, &file);
+            let mut strace = attach(&shards, "futex,io_uring_enter", &file);
             wait_for_answers(large, large.load(Ordering::Relaxed) + COUNTED / 4);
             wait_for_answers(small, small.load(Ordering::Relaxed) + COUNTED);
             // SAFETY: no memory is passed; the child is ours and not yet waited for.
@@ -97,6 +82,39 @@ fn no_futex_call_on_a_shards_thread_under_load() {
     eprintln!("system calls of the shards' threads: {counts:?}");
     assert!(of("io_uring_enter") > 0, "strace saw nothing at all:\n{summary}");
     assert_eq!(of("futex"), 0, "futex calls on the shards' threads:\n{summary}");
+    server.stop();
+}
+
+/// A checkpoint wakes the whole house to have history made durable. Then the thread that takes connections sleeps again.
+#[test]
+fn a_thread_that_has_nothing_to_do_sleeps() {
+    let mut random = fastrand::Rng::with_seed(seed("house"));
+    let scratch = Scratch::new("house");
+    let data = scratch.join("data");
+    format(&data);
+    let server = Start::new(&data).shards(1).with(&["--checkpoint-every", "1000000"]).serve();
+    let mut book = Book::default();
+    book.open_accounts(&mut client(&server), 1_000);
+    let pattern = Pattern { batches: vec![8_190], in_flight: 4, ..Pattern::ENDLESS };
+    drive_while(server.address(), random.u64(..), &book.choice(), &pattern, |answers| {
+        wait_for_answers(answers, WARM_UP);
+        wait_until("a checkpoint is whole", || server.log().contains("is whole"));
+    });
+    let mut client = client(&server);
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.id())).expect("the server runs");
+    let threads: Vec<_> = tasks.flatten().filter_map(|task| task.file_name().into_string().ok()).collect();
+    let file = scratch.join("strace");
+    let mut strace = attach(&threads, "accept4", &file);
+    for _ in 0..COUNTED {
+        client.status(false).expect("a status");
+    }
+    // SAFETY: no memory is passed; the child is ours and not yet waited for.
+    unsafe { libc::kill(strace.id() as i32, libc::SIGINT) };
+    strace.wait().expect("strace ends");
+    let summary = fs::read_to_string(&file).expect("strace has written its summary");
+    // A checkpoint that is still under way may wake it.
+    let accepts: u64 = counts(&summary).iter().map(|(_, count)| count).sum();
+    assert!(accepts < 10, "nobody connects, and it looked {accepts} times:\n{summary}");
     server.stop();
 }
 

@@ -28,8 +28,12 @@ fn one_shard_is_the_last_to_serve_and_sees_the_others() {
                 })
             })
             .collect();
+        if lifecycle.is_serving() {
+            assert!(ready.iter().all(|ready| ready.load(Relaxed) == 1), "a shard was not ready");
+        }
         let last = shards.into_iter().map(join).filter(|is_last| *is_last);
         assert_eq!(last.count(), 1, "shards that were the last");
+        assert!(lifecycle.is_serving());
     });
 }
 

@@ -12,6 +12,7 @@ mod checkpoint;
 mod count;
 mod doorbell;
 mod glance;
+mod heart;
 mod history;
 mod lifecycle;
 mod parking;
