@@ -1,7 +1,8 @@
 //! What an operator chooses for a start: defaults, bounds and their checks, in one place.
 
 use crate::failure::{Failure, Outcome};
-use auriga_numa_topology::{Severity, Topology};
+use crate::topology;
+use auriga_numa_topology::Topology;
 use auriga_shards::checkpoint::plan::Policy;
 use auriga_shards::limits::Limits;
 use auriga_shards::log::File as LogFile;
@@ -276,15 +277,20 @@ fn choose_topology(asked: &StartArguments) -> Outcome<Topology> {
         return Ok(plan.topology);
     };
     let topology = Topology::load(path).map_err(environment)?;
-    let mismatches = auriga_numa_topology::compare(&machine, &topology);
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        mismatches.into_iter().partition(|mismatch| mismatch.severity == Severity::Error);
-    for warning in warnings {
-        tracing::warn!("{}: {warning}", path.display());
-    }
-    if errors.is_empty() {
+    let mut mismatches = auriga_numa_topology::compare(&machine, &topology);
+    // A directory that isn't there is for what opens it to say.
+    mismatches.extend(topology::data_mismatches(&machine, &topology, &asked.data).unwrap_or_default());
+    if topology::fits(&topology, &mismatches) {
+        for warning in mismatches {
+            tracing::warn!("{}: {warning}", path.display());
+        }
         return Ok(topology);
     }
-    let list: Vec<_> = errors.iter().map(|error| format!("  {error}")).collect();
-    Err(Failure::environment(format!("{} does not fit this machine:\n{}", path.display(), list.join("\n"))))
+    let strict = if topology.strict { ", and says `strict = true`" } else { "" };
+    let list: Vec<_> = mismatches.iter().map(|mismatch| format!("  {mismatch}")).collect();
+    Err(Failure::environment(format!(
+        "{} does not fit this machine{strict}:\n{}",
+        path.display(),
+        list.join("\n")
+    )))
 }

@@ -5,4 +5,5 @@ mod clock;
 mod environment;
 mod output;
 mod signals;
+mod topology;
 mod workloads;
