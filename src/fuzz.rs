@@ -56,7 +56,7 @@ fn option(number: u8) -> &'static str {
 /// Shards on CPUs that needn't be there: nothing is started.
 fn topology(shards: usize) -> Topology {
     let shards = (0..shards as u32).map(|cpu| ShardPlace { cpu, node: 0 }).collect();
-    Topology { shards, housekeeping: Housekeeping::default() }
+    Topology { strict: false, shards, disks: Vec::new(), housekeeping: Housekeeping::default() }
 }
 
 /// What is taken can be reckoned with.

@@ -5,7 +5,8 @@ use crate::config::shipped;
 use crate::config::units::{Unit, bytes, microseconds, seconds};
 use crate::failure::{Failure, Outcome};
 use crate::logging;
-use auriga_numa_topology::{Severity, Topology};
+use crate::topology;
+use auriga_numa_topology::Topology;
 use auriga_shards::checkpoint::plan::Policy;
 use auriga_shards::limits::Limits;
 use auriga_shards::log::File as LogFile;
@@ -347,17 +348,23 @@ fn choose_topology(asked: &StartArguments) -> Outcome<Topology> {
         return Ok(plan.topology);
     };
     let topology = Topology::load(path).map_err(environment)?;
-    let mismatches = auriga_numa_topology::compare(&machine, &topology);
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        mismatches.into_iter().partition(|mismatch| mismatch.severity == Severity::Error);
-    for warning in warnings {
-        tracing::warn!("{}: {warning}", path.display());
-    }
-    if errors.is_empty() {
+    let mut mismatches = auriga_numa_topology::compare(&machine, &topology);
+    // A directory that isn't there is for what opens it to say.
+    let data = asked.data.as_deref().map(|data| topology::data_mismatches(&machine, &topology, data));
+    mismatches.extend(data.and_then(Result::ok).unwrap_or_default());
+    if topology::fits(&topology, &mismatches) {
+        for warning in mismatches {
+            tracing::warn!("{}: {warning}", path.display());
+        }
         return Ok(topology);
     }
-    let list: Vec<_> = errors.iter().map(|error| format!("  {error}")).collect();
-    Err(Failure::environment(format!("{} does not fit this machine:\n{}", path.display(), list.join("\n"))))
+    let strict = if topology.strict { ", and says `strict = true`" } else { "" };
+    let list: Vec<_> = mismatches.iter().map(|mismatch| format!("  {mismatch}")).collect();
+    Err(Failure::environment(format!(
+        "{} does not fit this machine{strict}:\n{}",
+        path.display(),
+        list.join("\n")
+    )))
 }
 
 #[cfg(test)]
@@ -369,7 +376,7 @@ mod tests {
 
     fn topology(shards: usize) -> Topology {
         let shards = (0..shards as u32).map(|cpu| ShardPlace { cpu, node: 0 }).collect();
-        Topology { shards, housekeeping: Housekeeping::default() }
+        Topology { shards, housekeeping: Housekeeping::default(), strict: false, disks: Vec::new() }
     }
 
     /// Options of a start on two shards, as they are typed.

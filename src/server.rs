@@ -472,6 +472,9 @@ fn bind_memory(topology: &Topology, number: ShardId) -> Outcome<()> {
     let node = topology.shards[number.index()].node;
     match auriga_numa_topology::bind_memory_to_node(node) {
         Ok(MemoryBinding::Bound) => Ok(()),
+        Ok(MemoryBinding::FirstTouch(why)) if topology.strict => Err(Failure::environment(format!(
+            "shard {number}: memory can't be bound to node {node} ({why}), and the topology says `strict = true`"
+        ))),
         Ok(MemoryBinding::FirstTouch(why)) => {
             tracing::warn!(
                 "shard {number}: memory is not bound to node {node} ({why}); it lies where it is first touched"

@@ -2,7 +2,7 @@
 
 use crate::cli::print_json;
 use crate::failure::{Failure, Kind, Outcome};
-use auriga_numa_topology::{DropIn, Services, Severity, Topology, drop_ins};
+use auriga_numa_topology::{DropIn, Machine, Mismatch, Services, Severity, Topology, drop_ins};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ pub(crate) enum Command {
     /// Write a topology file for this machine to standard output
     Discover(DiscoverArguments),
     /// Draw this machine and where the shards run
-    Show(FileArguments),
+    Show(ShowArguments),
     /// Hold a topology file against this machine
-    Check(FileArguments),
+    Check(CheckArguments),
     /// Write drop-ins for systemd that keep the service where a topology file says
     Systemd(SystemdArguments),
 }
@@ -55,6 +55,24 @@ pub(crate) struct SystemdArguments {
     output: Option<PathBuf>,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct ShowArguments {
+    #[command(flatten)]
+    file: FileArguments,
+    /// Write the drawing to this file, as an SVG image
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    file: FileArguments,
+    /// A data directory, whose disk is checked, too
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
 pub(crate) fn run(command: &Command) -> Outcome<i32> {
     let environment = |e: auriga_numa_topology::Error| Failure::environment(e.to_string());
     let machine = auriga_numa_topology::discover().map_err(environment)?;
@@ -77,38 +95,58 @@ pub(crate) fn run(command: &Command) -> Outcome<i32> {
             print!("{}", plan.topology.to_toml());
             Ok(0)
         }
-        Command::Show(asked) => {
-            let topology = load(&asked.topology)?;
-            if asked.json {
-                print_json(&serde_json::json!({ "machine": machine, "topology": topology }))?;
-            } else {
-                print!("{}", auriga_numa_topology::draw(&machine, Some(&topology)));
-            }
-            Ok(0)
-        }
-        Command::Check(asked) => {
-            let topology = load(&asked.topology)?;
-            let mismatches = auriga_numa_topology::compare(&machine, &topology);
-            let fits = mismatches.iter().all(|mismatch| mismatch.severity != Severity::Error);
-            if asked.json {
-                print_json(&CheckReport { fits, mismatches: &mismatches })?;
-            } else {
-                for mismatch in &mismatches {
-                    println!("{mismatch}");
-                }
-                println!(
-                    "{}",
-                    if fits {
-                        "the topology fits this machine"
-                    } else {
-                        "the topology does not fit this machine"
-                    }
-                );
-            }
-            Ok(if fits { 0 } else { Kind::Failed as i32 })
-        }
+        Command::Show(asked) => show(&machine, &load(&asked.file.topology)?, asked),
+        Command::Check(asked) => check(&machine, &load(&asked.file.topology)?, asked),
         Command::Systemd(asked) => systemd(asked, &load(&asked.file)?).map(|()| 0),
     }
+}
+
+fn show(machine: &Machine, topology: &Topology, asked: &ShowArguments) -> Outcome<i32> {
+    if let Some(path) = &asked.svg {
+        std::fs::write(path, auriga_numa_topology::svg(machine, topology)).map_err(|e| {
+            Failure::environment(format!(
+                "can't write {}: {e}; name a file that can be written (--svg FILE)",
+                path.display()
+            ))
+        })?;
+    } else if asked.file.json {
+        print_json(&serde_json::json!({ "machine": machine, "topology": topology }))?;
+    } else {
+        print!("{}", auriga_numa_topology::draw(machine, Some(topology)));
+    }
+    Ok(0)
+}
+
+fn check(machine: &Machine, topology: &Topology, asked: &CheckArguments) -> Outcome<i32> {
+    let mut mismatches = auriga_numa_topology::compare(machine, topology);
+    if let Some(data) = &asked.data {
+        mismatches.extend(data_mismatches(machine, topology, data)?);
+    }
+    let fits = fits(topology, &mismatches);
+    if asked.file.json {
+        print_json(&CheckReport { fits, strict: topology.strict, mismatches: &mismatches })?;
+    } else {
+        for mismatch in &mismatches {
+            println!("{mismatch}");
+        }
+        let strict = if topology.strict { " (strict = true: without a warning)" } else { "" };
+        let verb = if fits { "fits" } else { "does not fit" };
+        println!("the topology {verb} this machine{strict}");
+    }
+    Ok(if fits { 0 } else { Kind::Failed as i32 })
+}
+
+/// Whether a server may start with this; a strict topology allows no warning either.
+pub(crate) fn fits(topology: &Topology, mismatches: &[Mismatch]) -> bool {
+    let bearable = |mismatch: &Mismatch| !topology.strict && mismatch.severity == Severity::Warning;
+    mismatches.iter().all(bearable)
+}
+
+/// What is wrong with a data directory in this place.
+pub(crate) fn data_mismatches(machine: &Machine, topology: &Topology, data: &Path) -> Outcome<Vec<Mismatch>> {
+    let disks = auriga_numa_topology::disks_of(data).map_err(|e| Failure::environment(e.to_string()))?;
+    let found = disks.iter().flat_map(|disk| auriga_numa_topology::compare_data(machine, topology, disk));
+    Ok(found.collect())
 }
 
 /// Writes drop-ins. The topology may be that of another machine.
@@ -165,7 +203,8 @@ fn is_plain(text: &str) -> bool {
 }
 
 #[derive(Serialize)]
-struct CheckReport<'a, M: Serialize> {
+struct CheckReport<'a> {
     fits: bool,
-    mismatches: &'a [M],
+    strict: bool,
+    mismatches: &'a [Mismatch],
 }

@@ -8,8 +8,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::compare_disks::wrong_disk;
 use crate::file::Topology;
 use crate::machine::{Cpu, Machine};
+use crate::plan::hundredths;
 
 /// How much a mismatch matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -45,6 +47,16 @@ pub enum MismatchKind {
     NodeWithoutMemory,
     /// The node is not the one next to the shard's CPU. Error.
     NodeWrong,
+    /// The machine has no disk of this name. Error.
+    DiskAbsent,
+    /// The disk is attached to another node. Warning.
+    DiskWrongNode,
+    /// The control group's CPU quota is below one CPU a shard. Warning.
+    CpuQuotaLow,
+    /// The data directory is on a disk that the file does not list. Warning.
+    DataOnOtherDisk,
+    /// No shard runs on the socket that the data directory's disk is attached to. Warning.
+    DiskOnOtherSocket,
 }
 
 /// One point in which a file and a machine differ.
@@ -80,7 +92,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Every mismatch, in the order of the file: shard by shard, then housekeeping.
+/// Every mismatch, in the order of the file: shard by shard, all shards, disks, housekeeping.
 #[must_use]
 pub fn compare(machine: &Machine, topology: &Topology) -> Vec<Mismatch> {
     let mut mismatches = Vec::new();
@@ -98,6 +110,8 @@ pub fn compare(machine: &Machine, topology: &Topology) -> Vec<Mismatch> {
             }
         }
     }
+    mismatches.extend(quota_low(machine, topology));
+    mismatches.extend(topology.disks.iter().filter_map(|disk| wrong_disk(machine, disk)));
     for &id in &topology.housekeeping.cpus {
         let label = format!("housekeeping, cpu {id}");
         match usable_cpu(machine, id, &label) {
@@ -236,6 +250,19 @@ fn housekeeping_on_shard(topology: &Topology, id: u32, what: &str) -> Option<Mis
     })
 }
 
+fn quota_low(machine: &Machine, topology: &Topology) -> Option<Mismatch> {
+    let shards = topology.shards.len();
+    let quota = machine.cpu_quota_percent.filter(|&quota| quota < shards as u64 * 100)?;
+    Some(Mismatch {
+        severity: Severity::Warning,
+        kind: MismatchKind::CpuQuotaLow,
+        what: format!("shards, {shards} of them"),
+        found: format!("the control group's CPU quota is that of {} CPUs", hundredths(quota)),
+        expected: "a CPU for each shard".to_owned(),
+        fix: "raise it (systemd CPUQuota=, container --cpus) or use fewer shards".to_owned(),
+    })
+}
+
 /// Ascending numbers as Linux writes them: `0-3,8`.
 pub(crate) fn ranges(ids: impl Iterator<Item = u32>) -> String {
     let mut runs: Vec<(u32, u32)> = Vec::new();
@@ -263,6 +290,8 @@ mod tests {
 
     fn topology(shards: &[(u32, u32)], housekeeping: &[u32]) -> Topology {
         Topology {
+            strict: false,
+            disks: Vec::new(),
             shards: shards.iter().map(|&(cpu, node)| ShardPlace { cpu, node }).collect(),
             housekeeping: Housekeeping { cpus: housekeeping.to_vec() },
         }
@@ -400,7 +429,7 @@ mod tests {
             assert_eq!(found[0].kind, kind);
             seen.insert(kind);
         }
-        assert_eq!(seen.len(), 10, "every kind has a case");
+        assert_eq!(seen.len(), 10, "every kind of CPU and node has a case");
     }
 
     #[test]
@@ -415,6 +444,19 @@ mod tests {
         assert_eq!(compare(&vm(), &topology(&[(0, 0), (1, 0)], &[])), []);
         assert_eq!(compare(&two_by_32(), &topology(&[(1, 0), (32, 1)], &[0, 64])), []);
         assert_eq!(compare(&memoryless_node(), &topology(&[(2, 2)], &[])), []);
+    }
+
+    #[test]
+    fn a_quota_below_a_cpu_a_shard_is_a_warning() {
+        let machine = Machine { cpu_quota_percent: Some(150), ..vm() };
+        assert_eq!(compare(&machine, &topology(&[(0, 0)], &[])), []);
+        let found = compare(&machine, &topology(&[(0, 0), (1, 0)], &[]));
+        assert_eq!(found[0].kind, CpuQuotaLow);
+        assert_eq!(
+            found[0].to_string(),
+            "warning: shards, 2 of them: the control group's CPU quota is that of 1.50 CPUs, expected a CPU for each \
+             shard; raise it (systemd CPUQuota=, container --cpus) or use fewer shards"
+        );
     }
 
     #[test]

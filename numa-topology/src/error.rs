@@ -21,6 +21,18 @@ pub enum Error {
         /// What hwloc said.
         detail: String,
     },
+    /// A recorded description that hwloc does not understand.
+    Xml {
+        /// What hwloc said.
+        detail: String,
+    },
+    /// A directory whose disk could not be looked for.
+    Disk {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// A topology file that could not be read.
     Read {
         /// The file.
@@ -78,6 +90,15 @@ impl fmt::Display for Error {
                 "hwloc refuses the synthetic topology \"{description}\": {detail}; an example is \
                  \"pack:2 [numa] core:4 pu:2\""
             ),
+            Error::Xml { detail } => write!(
+                f,
+                "hwloc refuses the recorded topology: {detail}; expected what `lstopo --of xml` writes"
+            ),
+            Error::Disk { path, source } => write!(
+                f,
+                "cannot tell on which disk {} lies: {source}; name a directory that exists",
+                path.display()
+            ),
             Error::Read { path, source } => write!(
                 f,
                 "cannot read the topology file {}: {source}; `auriga topology discover` writes one",
@@ -116,7 +137,9 @@ impl fmt::Display for ParseError {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Read { source, .. } | Error::Kernel { source, .. } => Some(source),
+            Error::Read { source, .. } | Error::Disk { source, .. } | Error::Kernel { source, .. } => {
+                Some(source)
+            }
             Error::Parse(error) => Some(error),
             _ => None,
         }

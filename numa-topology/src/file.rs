@@ -19,8 +19,12 @@ pub const FORMAT: u32 = 1;
 /// What runs where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Topology {
+    /// Whether a server refuses to start on any mismatch, warnings too.
+    pub strict: bool,
     /// Shard i is `shards[i]`; 1 to [`SHARDS_MAX`].
     pub shards: Vec<ShardPlace>,
+    /// The disks that data directories may lie on, each once; empty: any.
+    pub disks: Vec<DiskPlace>,
     /// Everything that is not a shard.
     pub housekeeping: Housekeeping,
 }
@@ -32,6 +36,16 @@ pub struct ShardPlace {
     /// The CPU its thread is pinned to, as Linux numbers it.
     pub cpu: u32,
     /// The NUMA node its memory is bound to, as Linux numbers it.
+    pub node: u32,
+}
+
+/// Where one disk is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskPlace {
+    /// Its name, as in `/sys/block`.
+    pub device: String,
+    /// The NUMA node it is attached to, as Linux numbers it.
     pub node: u32,
 }
 
@@ -54,7 +68,11 @@ struct Version {
 struct Content {
     #[serde(rename = "format")]
     _format: u32,
+    #[serde(default)]
+    strict: bool,
     shards: Spanned<Vec<ShardPlace>>,
+    #[serde(default)]
+    disks: Vec<Spanned<DiskPlace>>,
     #[serde(default)]
     housekeeping: Housekeeping,
 }
@@ -65,7 +83,8 @@ impl Topology {
     /// # Errors
     ///
     /// [`Error::Parse`] with line, key and remedy: not TOML, unknown or missing keys, values out of range,
-    /// another format version, 0 or more than [`SHARDS_MAX`] shards.
+    /// another format version, 0 or more than [`SHARDS_MAX`] shards, a disk whose name is none or is there
+    /// twice.
     pub fn parse(text: &str) -> Result<Topology, Error> {
         parse(text).map_err(Error::Parse)
     }
@@ -91,8 +110,12 @@ impl Topology {
              # Version of this file's format.\n\
              format = {FORMAT}\n\
              \n\
+             # true: a server refuses to start where it is warned otherwise.\n\
+             strict = {}\n\
+             \n\
              # One entry a shard: the CPU its thread is pinned to, the NUMA node its memory is bound to.\n\
-             shards = [\n"
+             shards = [\n",
+            self.strict
         );
         let mut node = None;
         for place in &self.shards {
@@ -101,14 +124,30 @@ impl Topology {
             }
             push(&mut text, format_args!("    {{ cpu = {}, node = {} }},\n", place.cpu, place.node));
         }
+        text.push_str("]\n\n");
+        self.write_disks(&mut text);
         text.push_str(
-            "]\n\
-             \n\
-             # CPUs for the gateway, metrics and the load generator. Empty: wherever the kernel puts them.\n\
+            "# CPUs for the gateway, metrics and the load generator. Empty: wherever the kernel puts them.\n\
              [housekeeping]\n",
         );
         push(&mut text, format_args!("cpus = {:?}\n", self.housekeeping.cpus));
         text
+    }
+
+    fn write_disks(&self, text: &mut String) {
+        if self.disks.is_empty() {
+            return;
+        }
+        text.push_str(
+            "# The disks that data directories may lie on, and the node each is attached to. Nothing is put there by\n\
+             # itself: mount a file system of the disk, and name a directory on it to `auriga format` and `start`\n\
+             # (--data DIR). `auriga topology check --data DIR` says whether it is right. Without this key: any disk.\n\
+             disks = [\n",
+        );
+        for DiskPlace { device, node } in &self.disks {
+            push(text, format_args!("    {{ device = \"{device}\", node = {node} }},\n"));
+        }
+        text.push_str("]\n\n");
     }
 }
 
@@ -135,7 +174,29 @@ fn parse(text: &str) -> Result<Topology, ParseError> {
         let message = format!("found {} entries, expected 1 to {SHARDS_MAX}", shards.len());
         return Err(error_at(text, span, Some("shards"), message, fix_for(Some("shards"))));
     }
-    Ok(Topology { shards, housekeeping: content.housekeeping })
+    let disks = check_disks(text, content.disks)?;
+    Ok(Topology { strict: content.strict, shards, disks, housekeeping: content.housekeeping })
+}
+
+/// Each disk has a name that Linux could give one, and no other has it.
+fn check_disks(text: &str, disks: Vec<Spanned<DiskPlace>>) -> Result<Vec<DiskPlace>, ParseError> {
+    let mut checked: Vec<DiskPlace> = Vec::new();
+    for disk in disks {
+        let span = disk.span();
+        let disk = disk.into_inner();
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.!:".contains(c);
+        let name = &disk.device;
+        let message = if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(fits) {
+            format!("found {name:?}, expected a name as in /sys/block")
+        } else if checked.iter().any(|other| other.device == *name) {
+            format!("found {name} twice, expected each disk once")
+        } else {
+            checked.push(disk);
+            continue;
+        };
+        return Err(error_at(text, span, Some("device"), message, fix_for(Some("device"))));
+    }
+    Ok(checked)
 }
 
 fn toml_error(text: &str, error: &toml::de::Error) -> ParseError {
@@ -169,6 +230,9 @@ fn fix_for(key: Option<&str>) -> &'static str {
     match key {
         Some("format") => "write `format = 1`",
         Some("shards") => "list one `{ cpu = 0, node = 0 }` for each shard, 1 to 128 of them",
+        Some("strict") => "write `strict = true` or `strict = false`",
+        Some("disks") => "list one `{ device = \"nvme0n1\", node = 0 }` for each disk, or remove the key",
+        Some("device") => "write the name of a disk, as in `device = \"nvme0n1\"`, each once",
         Some("cpu") => "write the number of a CPU, as in `cpu = 0`",
         Some("node") => "write the number of a NUMA node, as in `node = 0`",
         Some("housekeeping") => "write a section `[housekeeping]` with `cpus = []`",
@@ -196,10 +260,16 @@ mod tests {
 
     use super::*;
 
+    fn disk(device: &str, node: u32) -> DiskPlace {
+        DiskPlace { device: device.to_owned(), node }
+    }
+
     fn small() -> Topology {
         let place = |cpu, node| ShardPlace { cpu, node };
         Topology {
+            strict: false,
             shards: vec![place(1, 0), place(2, 0), place(5, 1)],
+            disks: vec![disk("nvme0n1", 1), disk("sda", 0)],
             housekeeping: Housekeeping { cpus: vec![0, 4] },
         }
     }
@@ -209,8 +279,12 @@ mod tests {
         assert_eq!(Topology::parse(&small().to_toml()).unwrap(), small());
         let no_housekeeping = Topology { housekeeping: Housekeeping::default(), ..small() };
         assert_eq!(Topology::parse(&no_housekeeping.to_toml()).unwrap(), no_housekeeping);
+        let strict = Topology { strict: true, disks: Vec::new(), ..small() };
+        assert_eq!(Topology::parse(&strict.to_toml()).unwrap(), strict);
+        assert!(!strict.to_toml().contains("disks"), "nothing is known: nothing is said");
         let minimal = Topology::parse("format = 1\nshards = [{ cpu = 0, node = 0 }]").unwrap();
         assert_eq!(minimal.housekeeping.cpus, Vec::<u32>::new());
+        assert_eq!((minimal.strict, minimal.disks), (false, Vec::new()));
     }
 
     #[test]
@@ -219,6 +293,9 @@ mod tests {
         let expected = "shards = [\n    # node 0\n    { cpu = 1, node = 0 },\n    { cpu = 2, node = 0 },\n    \
                         # node 1\n    { cpu = 5, node = 1 },\n]\n";
         assert!(text.contains(expected), "{text}");
+        let disks =
+            "disks = [\n    { device = \"nvme0n1\", node = 1 },\n    { device = \"sda\", node = 0 },\n]\n";
+        assert!(text.contains(disks) && text.contains("\nstrict = false\n"), "{text}");
         assert!(text.ends_with("[housekeeping]\ncpus = [0, 4]\n"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 110), "{text}");
     }
@@ -252,7 +329,40 @@ mod tests {
             "unknown field",
             "remove the key",
         ),
-        ("format = 1\nstrict = true\nshards = []", 2, 1, Some("strict"), "unknown field", "remove the key"),
+        ("format = 1\nnuma = true\nshards = []", 2, 1, Some("numa"), "unknown field", "remove the key"),
+        ("format = 1\nstrict = 1\nshards = []", 2, 10, Some("strict"), "integer `1`", "`strict = true`"),
+        (
+            "format = 1\nshards = [{ cpu = 0, node = 0 }]\ndisks = \"sda\"",
+            3,
+            9,
+            Some("disks"),
+            "string",
+            "one `{ device = \"nvme0n1\"",
+        ),
+        (
+            "format = 1\nshards = [{ cpu = 0, node = 0 }]\ndisks = [{ device = \"sda\" }]",
+            3,
+            10,
+            Some("node"),
+            "missing field `node`",
+            "`node = 0`",
+        ),
+        (
+            "format = 1\nshards = [{ cpu = 0, node = 0 }]\ndisks = [{ device = \"/dev/sda\", node = 0 }]",
+            3,
+            10,
+            Some("device"),
+            "found \"/dev/sda\", expected a name as in /sys/block",
+            "`device = \"nvme0n1\"`",
+        ),
+        (
+            "format = 1\nshards = [{ cpu = 0, node = 0 }]\ndisks = [\n{ device = \"sda\", node = 0 },\n{ device = \"sda\", node = 1 }]",
+            5,
+            1,
+            Some("device"),
+            "found sda twice",
+            "each once",
+        ),
         (
             "format = 1\nshards = [{ cpu = 0, node = 0 }]\n[housekeeping]\ncpus = 1",
             4,

@@ -17,6 +17,14 @@ pub struct Machine {
     pub nodes: Vec<Node>,
     /// How far the nodes are from each other, if the firmware tells.
     pub distances: Option<Distances>,
+    /// The data and unified caches, by level and then by their lowest CPU.
+    pub caches: Vec<Cache>,
+    /// Disks and network interfaces, by kind and then by name. Virtual ones (loop, ram, dm, bridges) are
+    /// left out, and so is a disk that the kernel shows under several paths (NVMe multipath).
+    pub devices: Vec<Device>,
+    /// How much CPU time the control groups give this process, in hundredths of a CPU (systemd's
+    /// `CPUQuota=250%` is 250); none if they do not limit it.
+    pub cpu_quota_percent: Option<u64>,
 }
 
 /// One online CPU: what Linux schedules a thread on (an SMT sibling is a CPU of its own).
@@ -30,12 +38,15 @@ pub struct Cpu {
     pub socket: u32,
     /// Linux's number of the NUMA node it belongs to.
     pub node: u32,
+    /// The rank of its kind of core among the machine's, 0 for the slowest; 0 for all where there is one
+    /// kind or hwloc cannot rank them.
+    pub speed: u32,
     /// Whether the affinity mask and the cgroup cpuset let this process run on it.
     pub allowed: bool,
 }
 
 /// One NUMA node: memory, usually with CPUs beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Node {
     /// The number Linux gives it (`/sys/devices/system/node/nodeN`).
     pub id: u32,
@@ -43,6 +54,52 @@ pub struct Node {
     pub memory_bytes: u64,
     /// Whether the cgroup cpuset lets this process allocate there.
     pub allowed: bool,
+    /// The sizes of huge pages that the kernel knows, ascending, also those of which it keeps none.
+    pub huge_pages: Vec<HugePages>,
+}
+
+/// Huge pages of one size that the kernel keeps on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct HugePages {
+    /// Bytes of one page.
+    pub bytes: u64,
+    /// How many it keeps (`nr_hugepages`), used or not.
+    pub count: u64,
+}
+
+/// One cache for data, of a CPU or shared by several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cache {
+    /// 1 is nearest to the CPU.
+    pub level: u32,
+    /// Bytes; 0 if hwloc cannot tell.
+    pub bytes: u64,
+    /// The online CPUs that share it, ascending.
+    pub cpus: Vec<u32>,
+}
+
+/// A disk or a network interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Device {
+    /// Linux's name of it (`/sys/block`, `/sys/class/net`).
+    pub name: String,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// The node it is attached to: the lowest, if it is attached to a socket of several. None if that is
+    /// not known; on a machine of one node it always is.
+    pub node: Option<u32>,
+}
+
+/// What a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceKind {
+    /// A namespace of an NVMe disk.
+    Nvme,
+    /// Another block device.
+    Disk,
+    /// A network interface.
+    Network,
 }
 
 /// Relative latencies between nodes as the firmware states them; 10 is a node to itself.
@@ -65,6 +122,22 @@ impl Machine {
     #[must_use]
     pub fn node(&self, id: u32) -> Option<&Node> {
         self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The disks, NVMe first.
+    pub fn disks(&self) -> impl Iterator<Item = &Device> {
+        self.devices.iter().filter(|device| device.kind != DeviceKind::Network)
+    }
+
+    /// The devices that are attached to this node.
+    pub fn devices_at(&self, node: u32) -> impl Iterator<Item = &Device> {
+        self.devices.iter().filter(move |device| device.node == Some(node))
+    }
+
+    /// The socket whose CPUs this node is next to; none for a node without CPUs.
+    #[must_use]
+    pub fn socket_of(&self, node: u32) -> Option<u32> {
+        self.cpus.iter().find(|cpu| cpu.node == node).map(|cpu| cpu.socket)
     }
 
     /// The CPUs this process may run on, in the order of their numbers.
@@ -161,7 +234,8 @@ mod tests {
     #[test]
     fn a_machine_serialises_with_the_names_of_its_fields() {
         let json = serde_json::to_value(vm()).unwrap();
-        let cpu = serde_json::json!({"id": 1, "core": 1, "socket": 0, "node": 0, "allowed": true});
+        let cpu =
+            serde_json::json!({"id": 1, "core": 1, "socket": 0, "node": 0, "speed": 0, "allowed": true});
         assert_eq!(json["cpus"][1], cpu);
         assert_eq!(json["offline"], serde_json::json!([]));
         assert_eq!(json["nodes"][0]["id"], 0);

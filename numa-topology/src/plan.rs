@@ -6,27 +6,32 @@
 //! 1. Only allowed CPUs count, and of these only those with a node to take memory from
 //!    ([`Machine::memory_node`]). A core is what SMT siblings share; it counts if one of them does.
 //! 2. From four cores on, one core in sixteen, rounded up, is reserved for housekeeping. Reserved cores are
-//!    taken one by one from the node that has most left, lowest CPU first: Linux puts its own work on
-//!    CPU 0. With fewer cores none is reserved.
+//!    taken one by one from the node that has most left; of those with equally many, from one that a
+//!    network interface or an NVMe disk is attached to, because their interrupts are served there, else
+//!    from the lowest. On a node the slowest kind of core goes first ([`Cpu::speed`](crate::Cpu::speed)),
+//!    then the lowest CPU: Linux puts its own work on CPU 0. With fewer cores none is reserved.
 //! 3. By default every core that is not reserved gets one shard, on its lowest CPU.
 //! 4. When a number of shards is asked for, CPUs are taken in this order until there are enough: unreserved
 //!    cores, reserved cores, SMT siblings of cores that already have a shard. Then the order starts again
-//!    and shards share CPUs. Within each step the order is by node and then by CPU, so that few shards stay
-//!    on few nodes.
+//!    and shards share CPUs. Within each step fast kinds of cores come first; then the order is by node and
+//!    by CPU, so that few shards stay on few nodes.
 //! 5. Shards are numbered node by node, so that neighbours share a node.
 //! 6. Housekeeping gets every CPU of the cores without a shard; if there is no such core, the idle SMT
 //!    siblings; if there are none either, no CPU of its own.
 //!
-//! Not considered: caches, kinds of cores, CPU time quotas, where disks and network cards sit.
+//! 7. The disks of the file are all whose node is known, NVMe first.
+//!
+//! Shards on cores of different kinds and a CPU time quota below the number of shards give a warning and no
+//! fewer shards. Not considered: caches, and on which node the data directory is.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::file::{Housekeeping, ShardPlace, Topology};
-use crate::machine::Machine;
+use crate::file::{DiskPlace, Housekeeping, ShardPlace, Topology};
+use crate::machine::{DeviceKind, Machine};
 
 /// Shards a server can have. Every pair of shards has a ring, so the cost grows with the square.
 pub const SHARDS_MAX: usize = 128;
@@ -55,6 +60,8 @@ struct Core {
     node: u32,
     /// Usable CPUs, ascending, at least one.
     cpus: Vec<u32>,
+    /// The rank of its kind, 0 for the slowest.
+    speed: u32,
     reserved: bool,
 }
 
@@ -76,7 +83,7 @@ pub fn plan(machine: &Machine, shards: Option<usize>) -> Result<Plan, Error> {
     if cores.is_empty() {
         return Err(Error::NothingUsable);
     }
-    reserve(&mut cores);
+    reserve(&mut cores, &interrupt_nodes(machine));
     let unreserved = cores.iter().filter(|core| !core.reserved).count();
     let count = shards.unwrap_or_else(|| unreserved.min(SHARDS_MAX));
     let places = shard_places(&cores, count);
@@ -89,10 +96,17 @@ pub fn plan(machine: &Machine, shards: Option<usize>) -> Result<Plan, Error> {
         ));
     }
     warnings.extend(crowding_warning(&cores, count));
-    Ok(Plan {
-        topology: Topology { shards: places, housekeeping: Housekeeping { cpus: housekeeping } },
-        warnings,
-    })
+    warnings.extend(speed_warning(machine, &places));
+    warnings.extend(quota_warning(machine, count));
+    let disks =
+        machine.disks().filter_map(|disk| Some(DiskPlace { device: disk.name.clone(), node: disk.node? }));
+    let topology = Topology {
+        strict: false,
+        shards: places,
+        disks: disks.collect(),
+        housekeeping: Housekeeping { cpus: housekeeping },
+    };
+    Ok(Plan { topology, warnings })
 }
 
 /// The cores shards can run on, by node and then by lowest CPU.
@@ -102,8 +116,12 @@ fn usable_cores(machine: &Machine) -> Vec<Core> {
         let Some(node) = machine.memory_node(cpu) else {
             continue;
         };
-        let core =
-            by_core.entry(cpu.core).or_insert_with(|| Core { node, cpus: Vec::new(), reserved: false });
+        let core = by_core.entry(cpu.core).or_insert_with(|| Core {
+            node,
+            cpus: Vec::new(),
+            speed: cpu.speed,
+            reserved: false,
+        });
         core.cpus.push(cpu.id);
     }
     let mut cores: Vec<Core> = by_core.into_values().collect();
@@ -111,8 +129,14 @@ fn usable_cores(machine: &Machine) -> Vec<Core> {
     cores
 }
 
+/// The nodes whose CPUs the interrupts of network interfaces and NVMe disks are near to.
+fn interrupt_nodes(machine: &Machine) -> BTreeSet<u32> {
+    let devices = machine.devices.iter().filter(|device| device.kind != DeviceKind::Disk);
+    devices.filter_map(|device| device.node).collect()
+}
+
 /// Marks the cores that rule 2 keeps from shards.
-fn reserve(cores: &mut [Core]) {
+fn reserve(cores: &mut [Core], interrupts: &BTreeSet<u32>) {
     if cores.len() < RESERVE_FROM_CORES {
         return;
     }
@@ -121,9 +145,11 @@ fn reserve(cores: &mut [Core]) {
         for core in cores.iter().filter(|core| !core.reserved) {
             *left.entry(core.node).or_default() += 1;
         }
-        let fullest = left.into_iter().max_by_key(|&(node, cores)| (cores, Reverse(node)));
+        let fullest =
+            left.into_iter().max_by_key(|&(node, cores)| (cores, interrupts.contains(&node), Reverse(node)));
         let Some((node, _)) = fullest else { return };
-        if let Some(core) = cores.iter_mut().find(|core| !core.reserved && core.node == node) {
+        let left = cores.iter_mut().filter(|core| !core.reserved && core.node == node);
+        if let Some(core) = left.min_by_key(|core| core.speed) {
             core.reserved = true;
         }
     }
@@ -131,14 +157,18 @@ fn reserve(cores: &mut [Core]) {
 
 /// Rules 3 to 5.
 fn shard_places(cores: &[Core], count: usize) -> Vec<ShardPlace> {
+    let mut fast_first: Vec<&Core> = cores.iter().collect();
+    fast_first.sort_by_key(|core| Reverse(core.speed));
     let lowest = |reserved: bool| {
-        let cores = cores.iter().filter(move |core| core.reserved == reserved);
+        let cores = fast_first.iter().filter(move |core| core.reserved == reserved);
         cores.map(|core| ShardPlace { cpu: core.cpus[0], node: core.node })
     };
-    let mut siblings: Vec<(u32, u32)> =
-        cores.iter().flat_map(|core| core.cpus[1..].iter().map(|&cpu| (core.node, cpu))).collect();
+    let mut siblings: Vec<(Reverse<u32>, u32, u32)> = cores
+        .iter()
+        .flat_map(|core| core.cpus[1..].iter().map(|&cpu| (Reverse(core.speed), core.node, cpu)))
+        .collect();
     siblings.sort_unstable();
-    let siblings = siblings.into_iter().map(|(node, cpu)| ShardPlace { cpu, node });
+    let siblings = siblings.into_iter().map(|(_, node, cpu)| ShardPlace { cpu, node });
 
     let order: Vec<ShardPlace> = lowest(false).chain(lowest(true)).chain(siblings).collect();
     let mut chosen: Vec<(usize, ShardPlace)> =
@@ -203,6 +233,34 @@ fn crowding_warning(cores: &[Core], count: usize) -> Option<String> {
     } else {
         None
     }
+}
+
+/// An epoch is executed by all shards together, so the slowest sets the pace.
+fn speed_warning(machine: &Machine, places: &[ShardPlace]) -> Option<String> {
+    let speed = |place: &ShardPlace| machine.cpu(place.cpu).map(|cpu| cpu.speed);
+    let fastest = places.iter().filter_map(speed).max()?;
+    let slow = places.iter().filter(|place| speed(place) < Some(fastest)).count();
+    (slow > 0).then(|| {
+        format!(
+            "{slow} of {} shards are on cores of a slower kind and hold the others up: compare with --shards {}",
+            places.len(),
+            places.len() - slow
+        )
+    })
+}
+
+fn quota_warning(machine: &Machine, count: usize) -> Option<String> {
+    let quota = machine.cpu_quota_percent.filter(|&quota| quota < count as u64 * 100)?;
+    Some(format!(
+        "{count} shards, and the control group's CPU quota is that of {} CPUs: all shards stand still when it is used \
+         up; raise it (systemd CPUQuota=, container --cpus) or use fewer shards",
+        hundredths(quota)
+    ))
+}
+
+/// `250` is `2.50`.
+pub(crate) fn hundredths(number: u64) -> String {
+    format!("{}.{:02}", number / 100, number % 100)
 }
 
 #[cfg(test)]
@@ -306,6 +364,64 @@ mod tests {
         assert_eq!(plan.topology.shards.len(), SHARDS_MAX);
         assert!(plan.warnings[0].starts_with("180 cores could run shards"), "{:?}", plan.warnings);
         assert_eq!(plan.topology.housekeeping.cpus.len(), 192 - SHARDS_MAX);
+    }
+
+    #[test]
+    fn a_quota_below_a_cpu_a_shard_is_said() {
+        for (quota, expected) in [(None, false), (Some(200), false), (Some(199), true), (Some(0), true)] {
+            let machine = Machine { cpu_quota_percent: quota, ..vm() };
+            let plan = plan(&machine, None).unwrap();
+            assert_eq!(plan.topology.shards.len(), 2, "{quota:?}");
+            assert_eq!(plan.warnings.len(), usize::from(expected), "{quota:?}");
+            let found = compare(&machine, &plan.topology);
+            assert_eq!(found.len(), usize::from(expected), "{quota:?}: {found:?}");
+        }
+        let machine = Machine { cpu_quota_percent: Some(150), ..vm() };
+        assert!(plan(&machine, None).unwrap().warnings[0].contains("CPU quota is that of 1.50 CPUs"));
+    }
+
+    #[test]
+    fn interrupts_are_near_kept_cores_and_disks_are_listed() {
+        // Three nodes of six cores: two cores are kept.
+        let machine = crate::discover::from_synthetic("pack:3 [numa(memory=1GiB)] core:6 pu:1").unwrap();
+        for (devices, housekeeping) in [
+            (&[][..], "0,6"),
+            (&[("eth0", DeviceKind::Network, Some(2))], "0,12"),
+            (&[("eth0", DeviceKind::Network, None)], "0,6"),
+            (&[("sda", DeviceKind::Disk, Some(2))], "0,6"),
+            (&[("nvme0n1", DeviceKind::Nvme, Some(1)), ("eth0", DeviceKind::Network, Some(2))], "6,12"),
+        ] {
+            let machine = with_devices(machine.clone(), devices);
+            let topology = plan(&machine, None).unwrap().topology;
+            assert_eq!(ranges(topology.housekeeping.cpus.into_iter()), housekeeping, "{devices:?}");
+            let disks: Vec<_> = topology.disks.iter().map(|disk| (disk.device.as_str(), disk.node)).collect();
+            let known = devices.iter().filter(|(_, kind, _)| *kind != DeviceKind::Network);
+            let known: Vec<_> = known.filter_map(|&(name, _, node)| Some((name, node?))).collect();
+            assert_eq!(disks, known, "{devices:?}");
+        }
+    }
+
+    #[test]
+    fn slow_cores_are_kept_first_and_run_shards_last() {
+        let mut machine = laptop();
+        for cpu in machine.cpus.iter_mut().filter(|cpu| [2, 3].contains(&cpu.core)) {
+            cpu.speed = 0;
+        }
+        for cpu in machine.cpus.iter_mut().filter(|cpu| [0, 1].contains(&cpu.core)) {
+            cpu.speed = 1;
+        }
+        for (shards, cpus, warning) in [
+            (Some(2), "0-1", None),
+            (Some(3), "0-1,3", Some("1 of 3 shards")),
+            (None, "0-1,3", Some("1 of 3 shards")),
+            (Some(6), "0-5", Some("SMT siblings")),
+        ] {
+            let plan = plan(&machine, shards).unwrap();
+            assert_eq!(ranges(plan.topology.shards.iter().map(|place| place.cpu)), cpus, "{shards:?}");
+            let found = plan.warnings.first().map(String::as_str).unwrap_or_default();
+            assert_eq!(found.is_empty(), warning.is_none(), "{shards:?}: {found}");
+            assert!(found.contains(warning.unwrap_or_default()), "{shards:?}: {found}");
+        }
     }
 
     #[test]

@@ -129,7 +129,12 @@ mod tests {
     #[test]
     fn a_service_gets_all_cpus_and_nodes_of_the_file() {
         let shards = [(5, 1), (1, 0), (2, 0)].map(|(cpu, node)| ShardPlace { cpu, node }).to_vec();
-        let topology = Topology { shards, housekeeping: Housekeeping { cpus: vec![4, 0] } };
+        let topology = Topology {
+            shards,
+            housekeeping: Housekeeping { cpus: vec![4, 0] },
+            strict: false,
+            disks: Vec::new(),
+        };
         let written = of(&topology, Some("/etc/auriga/topology.toml"), false);
         let paths: Vec<_> = written.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(

@@ -2,7 +2,7 @@
 //! first one CPU of every core, then the SMT siblings.
 
 use crate::discover::from_synthetic;
-use crate::machine::{Distances, Machine};
+use crate::machine::{Device, DeviceKind, Distances, Machine};
 
 fn machine(description: &str) -> Machine {
     from_synthetic(description).expect("a synthetic description that hwloc understands")
@@ -52,4 +52,11 @@ pub(crate) fn memoryless_node() -> Machine {
         rows: vec![vec![10, 31, 32], vec![31, 10, 21], vec![32, 21, 10]],
     });
     machine
+}
+
+/// The same machine with these devices.
+pub(crate) fn with_devices(machine: Machine, devices: &[(&str, DeviceKind, Option<u32>)]) -> Machine {
+    let device =
+        |&(name, kind, node): &(&str, DeviceKind, Option<u32>)| Device { name: name.to_owned(), kind, node };
+    Machine { devices: devices.iter().map(device).collect(), ..machine }
 }

@@ -8,4 +8,5 @@ mod logs;
 mod metrics;
 mod output;
 mod signals;
+mod topology;
 mod workloads;
