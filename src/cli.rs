@@ -1,11 +1,12 @@
 //! The command line: what can be asked, and how an answer becomes output and an exit code.
 
+use crate::check;
 use crate::config::{self, Refused};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::logging;
 use crate::offline::{backup, inspect, repair, restore};
 use crate::options::{Options, StartArguments};
-use crate::{directory, server, status, topology};
+use crate::{directory, generate, server, status, topology};
 use auriga_shards::log::{IdMode, Identity};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -43,6 +44,11 @@ pub(crate) enum Command {
     /// Say which configuration counts, or print the shipped one
     #[command(subcommand)]
     Config(config::command::Command),
+    /// Hold this machine against what a server needs: what was found, what is needed, what to do; exit code 4 if a server would not start
+    Check(Box<check::Arguments>),
+    /// Write man pages and shell completions, for packages
+    #[command(hide = true)]
+    Generate(generate::Arguments),
     /// Print the version
     Version,
 }
@@ -145,6 +151,7 @@ impl Command {
         match self {
             Self::Start(asked) => Some(asked),
             Self::Config(config::command::Command::Check(asked)) => Some(&mut asked.start),
+            Self::Check(asked) => Some(&mut asked.start),
             _ => None,
         }
     }
@@ -198,6 +205,8 @@ fn run(command: Command) -> Outcome<i32> {
         Command::Repair(asked) => repair::run(&asked).map(|()| 0),
         Command::Topology(command) => topology::run(&command),
         Command::Config(command) => config::command::run(&command),
+        Command::Check(asked) => check::run(&asked),
+        Command::Generate(asked) => generate::run(&asked).map(|()| 0),
         Command::Version => {
             println!("auriga {}", env!("CARGO_PKG_VERSION"));
             Ok(0)

@@ -107,6 +107,11 @@ impl From<Failure> for Refused {
     }
 }
 
+/// The command line with what the shipped file says: defaults and variables.
+pub fn described() -> clap::Command {
+    layered(None, &[])
+}
+
 /// Reads a command and, if it has one, its configuration.
 pub fn read(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli, Refused> {
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
@@ -134,7 +139,7 @@ pub fn read(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli,
 }
 
 /// The commands that take the options of a start.
-const CONFIGURED: [&[&str]; 2] = [&["start"], &["config", "check"]];
+const CONFIGURED: [&[&str]; 3] = [&["start"], &["check"], &["config", "check"]];
 
 /// The command line with the defaults of the shipped file and a file over them. Variables of these keys are not looked at.
 fn layered(file: Option<&ConfigFile>, wrong: &[&str]) -> clap::Command {

@@ -1,6 +1,7 @@
 //! The server of Auriga: the outside world, the wiring and the command line. No ledger rule is here.
 
 mod buffers;
+mod check;
 mod checkpointer;
 mod cli;
 mod clock;
@@ -13,6 +14,7 @@ mod failure;
 #[cfg(test)]
 mod fuzz;
 mod gate;
+mod generate;
 mod keeper;
 mod logging;
 mod manager;

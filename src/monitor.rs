@@ -22,21 +22,13 @@ use auriga_wire::report::Status;
 use figures::Figures;
 use machine::{CoreTimes, Process};
 use page::{Snapshot, Whole};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 
 /// Listens for scrapes, if they are wanted.
 pub fn listen(metrics: Metrics) -> Outcome<Option<TcpListener>> {
     let Metrics::On(address) = metrics else { return Ok(None) };
-    let listener = TcpListener::bind(address).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => Failure::environment(format!(
-            "{address}, for metrics, is taken by another process: stop that one, or choose another address (--metrics \
-             ADDRESS:PORT, or --metrics off)"
-        )),
-        _ => Failure::environment(format!(
-            "can't listen on {address} for metrics: {e}: choose an address of this machine (--metrics)"
-        )),
-    })?;
+    let listener = bind(address)?;
     let address = listener.set_nonblocking(true).and_then(|()| listener.local_addr());
     let address =
         address.map_err(|e| Failure::environment(format!("can't listen for metrics (--metrics): {e}")))?;
@@ -45,6 +37,19 @@ pub fn listen(metrics: Metrics) -> Outcome<Option<TcpListener>> {
     }
     tracing::info!("metrics on http://{address}{}", http::PATH);
     Ok(Some(listener))
+}
+
+/// Takes an address, to serve metrics or to see whether one could.
+pub fn bind(address: SocketAddr) -> Outcome<TcpListener> {
+    TcpListener::bind(address).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::environment(format!(
+            "{address}, for metrics, is taken by another process: stop that one, or choose another address (--metrics \
+             ADDRESS:PORT, or --metrics off)"
+        )),
+        _ => Failure::environment(format!(
+            "can't listen on {address} for metrics: {e}: choose an address of this machine (--metrics)"
+        )),
+    })
 }
 
 /// Answers scrapes until every executor has ended.

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 /// Memory that an executor's rings may pin. Our own buffers don't come from it; the default of 10 MiB a ring would pass
 /// a usual memlock limit of 8 MiB.
 const IO_MEMORY: usize = 1 << 20;
+/// Bytes that a process may lock in memory, at least.
+pub const MEMLOCK_MIN: u64 = 8 << 20;
 
 /// How long tasks may run before the executor looks at its I/O, if they don't all come to wait before. Not shorter:
 /// when this time is over before the first task of a round has run (the thread lost its CPU meanwhile), glommio 0.12 goes to
@@ -105,7 +107,8 @@ fn cannot_start(cpu: u32, error: &glommio::GlommioError<()>) -> Failure {
     Failure::environment(format!(
         "can't start an executor on CPU {cpu}: {error}. Check that the CPU is allowed for this process (taskset, cgroup \
          cpuset; `auriga topology check`), that io_uring is enabled (sysctl kernel.io_uring_disabled=0; a container's \
-         seccomp profile may block it), and that the memlock limit is 8 MiB or more (ulimit -l)"
+         seccomp profile may block it), and that the memlock limit is {} MiB or more (ulimit -l)",
+        MEMLOCK_MIN >> 20
     ))
 }
 

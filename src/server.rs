@@ -19,7 +19,7 @@ use crate::past::{self, History};
 use crate::room;
 use crate::runtime;
 use crate::socket;
-use crate::storage::Storage;
+use crate::storage::{IO_URING_REMEDY, Storage};
 use auriga_numa_topology::{MemoryBinding, Topology};
 use auriga_shards::lead::Found;
 use auriga_shards::ledger::saved;
@@ -35,7 +35,7 @@ use auriga_signals::{
 };
 use auriga_wire::report::Status;
 use rtrb::RingBuffer;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ pub struct Shared {
     doorbells: Vec<Arc<Doorbell>>,
     house_bells: Vec<Arc<Doorbell>>,
     /// Where it serves.
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Shared {
@@ -278,7 +278,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     if files.is_empty() {
         check_space(&options)?;
     }
-    check_memory(&options)?;
+    check_memory(options.prefault)?;
     let builder = if options.history { Some(past::open_store(&directory)?) } else { None };
     let found = Found {
         manifests: directory.manifests(),
@@ -411,20 +411,23 @@ fn check_cluster(options: &Options, directory: &Directory) -> Outcome<()> {
 
 /// A first start makes its files before it serves; later ones may be refused batches when the disk is full.
 fn check_space(options: &Options) -> Outcome<()> {
-    let needed = least_log_size(options.shards() as u64) + keeper::DISK_RESERVE;
-    directory::check_free(&options.data, needed)
+    directory::check_free(&options.data, first_start_bytes(options.shards() as u64))
+}
+
+/// Bytes that the first start on a directory needs.
+pub fn first_start_bytes(shards: u64) -> u64 {
+    least_log_size(shards) + keeper::DISK_RESERVE
 }
 
 /// The kernel would rather end this process, or another, than refuse memory that it doesn't have.
-fn check_memory(options: &Options) -> Outcome<()> {
-    if options.prefault > 0
+pub fn check_memory(prefault: u64) -> Outcome<()> {
+    if prefault > 0
         && let Some(available) = room::available()
-        && options.prefault > available
+        && prefault > available
     {
         return Err(Failure::environment(format!(
-            "--prefault {}: this machine, or a control group's memory.max, has {available} bytes of memory to give: ask for \
-             less",
-            options.prefault
+            "--prefault {prefault}: this machine, or a control group's memory.max, has {available} bytes of memory to give: \
+             ask for less"
         )));
     }
     Ok(())
@@ -460,10 +463,9 @@ fn start_core(
         let event = std::os::fd::AsRawFd::as_raw_fd(&*ends.doorbells[number.index()]);
         match Storage::new(shared.directory.clone(), event) {
             Ok(storage) => Rc::new(Core::new(number, shard, storage, ends, shared)).run().await,
-            Err(e) => shared.fail(Failure::environment(format!(
-                "can't set up io_uring: {e}. Enable it (sysctl kernel.io_uring_disabled=0); a container's seccomp profile may \
-                 block it; kernel 5.11 or later is needed"
-            ))),
+            Err(e) => {
+                shared.fail(Failure::environment(format!("can't set up io_uring: {e}. {IO_URING_REMEDY}")));
+            }
         }
     })
 }
@@ -513,14 +515,19 @@ fn say_where_memory_lies(sample: &[u8], node: u32, number: ShardId) {
 /// Clients that may wait to be accepted, at least: those above the bound on connections are told so.
 const BACKLOG_MIN: u32 = 128;
 
-fn listen(options: &Options) -> Outcome<TcpListener> {
-    let address = options.listen;
-    let listener = TcpListener::bind(address).map_err(|e| match e.kind() {
+/// Takes an address, for a server or to see whether one could.
+pub fn bind(address: SocketAddr) -> Outcome<TcpListener> {
+    TcpListener::bind(address).map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => Failure::environment(format!(
             "{address} is taken by another process: stop that one, or listen elsewhere (--listen ADDRESS:PORT)"
         )),
         _ => Failure::environment(format!("can't listen on {address}: {e}: choose an address of this machine (--listen)")),
-    })?;
+    })
+}
+
+fn listen(options: &Options) -> Outcome<TcpListener> {
+    let address = options.listen;
+    let listener = bind(address)?;
     // After a restart all clients come at once.
     socket::let_wait(&listener, options.connections_max.max(BACKLOG_MIN))
         .and_then(|()| listener.set_nonblocking(true))

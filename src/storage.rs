@@ -45,6 +45,15 @@ enum Under {
     ReadSheets { memory: Vec<Sector>, size: usize },
 }
 
+/// What to do if there is no ring.
+pub const IO_URING_REMEDY: &str = "Enable it (sysctl kernel.io_uring_disabled=0); a container's seccomp profile may block it; \
+                                   kernel 5.11 or later is needed";
+
+/// Whether a ring as a shard's can be set up.
+pub fn probe() -> std::io::Result<()> {
+    IoUring::new(RING_ENTRIES).map(drop)
+}
+
 /// The storage of one shard.
 pub struct Storage {
     directory: Arc<Directory>,

@@ -12,7 +12,7 @@ fn expect_keys(value: &Value, keys: &[&str]) {
 
 #[test]
 fn every_command_has_a_help() {
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 18] = [
         &[],
         &["format"],
         &["start"],
@@ -28,6 +28,8 @@ fn every_command_has_a_help() {
         &["config"],
         &["config", "check"],
         &["config", "print"],
+        &["check"],
+        &["generate"],
         &["version"],
     ];
     for command in commands {
