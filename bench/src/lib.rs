@@ -1,11 +1,11 @@
 //! Auriga's load generator: drives a server, measures it, and verifies the money afterwards.
 //!
 //! It depends on the wire crate alone: what it knows of a server, it knows from the socket. See `README.md`. As a library it
-//! hands its commands to `main`, and what it sends to the measurements in `micro`.
+//! hands its commands to `main`, what it sends to the measurements in `micro`, and what it sends and says to `peer`.
 
 pub mod args;
 pub mod ask;
-mod differences;
+pub mod differences;
 pub mod draw;
 mod drive;
 pub mod failure;
@@ -15,7 +15,7 @@ mod load;
 pub mod model;
 mod progress;
 pub mod replay;
-mod report;
+pub mod report;
 pub mod run;
 mod schedule;
 mod table;

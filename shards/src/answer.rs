@@ -1,5 +1,5 @@
 //! Answers that need other shards or the log: look-ups, the status, histograms, and creations whose refusal has to be
-//! read from the log (`exists_with_different_*`). Here is the side that asks, for a connection; [`asked`] is the other.
+//! read from the log (`exists_with_different_*`). Here is the side that asks, for a connection; `asked` is the other.
 
 mod asked;
 mod history;

@@ -205,6 +205,11 @@ pub fn bench(arguments: &[&str]) -> Command {
     ending_with_us(&built("auriga-bench", "auriga-bench", "AURIGA_BENCH_BIN"), arguments)
 }
 
+/// The driver of other ledgers with arguments, to end with the thread that starts it.
+pub fn peer(arguments: &[&str]) -> Command {
+    ending_with_us(&built("auriga-peer", "auriga-peer", "AURIGA_PEER_BIN"), arguments)
+}
+
 /// Runs the load generator to its end.
 #[track_caller]
 pub fn run_bench(arguments: &[&str]) -> Finished {

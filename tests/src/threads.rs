@@ -47,6 +47,17 @@ impl Frozen {
             }
         }
     }
+
+    /// Waits until the thread has ended, as by a signal that ends its process. The process isn't gone before that was seen.
+    pub fn wait(self) {
+        let mut status = 0;
+        // SAFETY: `status` is writable for the call.
+        while unsafe { libc::waitpid(self.0 as i32, &raw mut status, libc::__WALL) } != -1 {
+            if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+                break;
+            }
+        }
+    }
 }
 
 impl Drop for Frozen {
