@@ -12,6 +12,7 @@ mod failure;
 #[cfg(test)]
 mod fuzz;
 mod gate;
+mod histograms;
 mod keeper;
 mod memory;
 mod metrics;

@@ -3,6 +3,7 @@
 
 mod clock;
 mod environment;
+mod histograms;
 mod output;
 mod signals;
 mod workloads;

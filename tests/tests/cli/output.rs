@@ -12,11 +12,12 @@ fn expect_keys(value: &Value, keys: &[&str]) {
 
 #[test]
 fn every_command_has_a_help() {
-    let commands: [&[&str]; 13] = [
+    let commands: [&[&str]; 14] = [
         &[],
         &["format"],
         &["start"],
         &["status"],
+        &["histograms"],
         &["inspect"],
         &["backup"],
         &["restore"],
