@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Kind, Outcome};
 use crate::offline::{backup, inspect, repair, restore};
 use crate::options::{Options, StartArguments};
-use crate::{directory, histograms, server, status, topology};
+use crate::{directory, histograms, server, status, top, topology};
 use auriga_shards::log::{IdMode, Identity};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal;
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Start(Box<StartArguments>),
     /// Ask a running server how it is
     Status(StatusArguments),
+    /// Show what each core of a running server does, again and again
+    Top(top::Arguments),
     /// Show latencies by core and stage, of a running server or of its histogram logs, as tables and plots
     Histograms(Box<histograms::Arguments>),
     /// Say what a data directory holds; reads only, the server must not run
@@ -181,6 +183,7 @@ fn run(command: Command) -> Outcome<i32> {
         }
         Command::Start(asked) => start(*asked).map(|()| 0),
         Command::Status(asked) => status::run(&asked).map(|()| 0),
+        Command::Top(asked) => top::run(&asked).map(|()| 0),
         Command::Histograms(asked) => histograms::run(&asked).map(|()| 0),
         Command::Inspect(asked) => inspect::run(&asked).map(|()| 0),
         Command::Backup(asked) => backup::run(&asked).map(|()| 0),

@@ -12,7 +12,9 @@ mod failure;
 #[cfg(test)]
 mod fuzz;
 mod gate;
+mod gauge;
 mod histograms;
+mod hottest;
 mod keeper;
 mod memory;
 mod metrics;
@@ -24,6 +26,7 @@ mod server;
 mod socket;
 mod status;
 mod storage;
+mod top;
 mod topology;
 
 #[global_allocator]

@@ -8,6 +8,7 @@ use crate::failure::{Failure, Outcome};
 use auriga_plots::recording::{Choice, Recording};
 use clap::Args;
 use source::Source;
+pub(crate) use source::parts_of;
 use std::path::{Path, PathBuf};
 
 /// The stage that plots show if none is chosen, when there is one of that name.

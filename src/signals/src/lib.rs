@@ -6,6 +6,7 @@
 
 mod activity;
 mod begin;
+mod busy;
 mod checkpoint;
 mod count;
 mod glance;
@@ -19,6 +20,7 @@ mod usage;
 
 pub use activity::Activity;
 pub use begin::Begin;
+pub use busy::{Busy, Watch};
 pub use checkpoint::{Checkpoint, LastCheckpoint};
 pub use count::Count;
 pub use glance::Glance;

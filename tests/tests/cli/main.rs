@@ -6,4 +6,5 @@ mod environment;
 mod histograms;
 mod output;
 mod signals;
+mod top;
 mod workloads;

@@ -7,6 +7,7 @@
 
 mod activity;
 mod begin;
+mod busy;
 mod checkpoint;
 mod count;
 mod doorbell;
