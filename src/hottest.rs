@@ -4,13 +4,18 @@
 //! The table is Space-Saving (Metwally, Agrawal, El Abbadi 2005): an account that has no place takes that of the one with the fewest
 //! hits, and its hits as an error. What a count has above its error is certain, so that accounts that come and go alike show next to
 //! nothing. Every so often counts are halved, so that what was is forgotten.
+//!
+//! How many transfers are looked at between two such times is bounded: the more arrive, the more are passed over, and the more each
+//! look counts.
 
 use auriga_wire::Transfer;
 
 /// Accounts that have a place.
 const PLACES: usize = 64;
-/// One in so many transfers is looked at, on average. The distance is random: batches often have a pattern of their own.
-const ONE_IN: u64 = 64;
+/// After so many looks only half as many transfers are looked at as before.
+const LOOKS: u32 = 512;
+/// One in so many transfers is looked at, at least.
+const ONE_IN_MAX: u64 = 1 << 20;
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -24,6 +29,10 @@ struct Place {
 pub struct Hottest {
     places: Vec<Place>,
     hits: u64,
+    /// One in so many transfers is looked at, on average. The distance is random: batches often have a pattern of their own.
+    one_in: u64,
+    /// Looks since that changed.
+    looks: u32,
     /// Transfers to pass over before the next one is looked at.
     pass: usize,
     random: u64,
@@ -32,7 +41,7 @@ pub struct Hottest {
 /// What a table says.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// Hits in all: two for each transfer that was looked at.
+    /// Hits in all: two for each transfer that was looked at, and for each that was passed over for it.
     pub hits: u64,
     /// Accounts with the hits that are certain, most first.
     pub accounts: Vec<(u128, u64)>,
@@ -41,7 +50,7 @@ pub struct Sample {
 impl Hottest {
     /// An empty table; `seed` is any number.
     pub fn new(seed: u64) -> Self {
-        Self { places: Vec::with_capacity(PLACES), hits: 0, pass: 0, random: seed | 1 }
+        Self { places: Vec::with_capacity(PLACES), hits: 0, one_in: 1, looks: 0, pass: 0, random: seed | 1 }
     }
 
     /// Looks at some of the transfers of a request.
@@ -54,29 +63,35 @@ impl Hottest {
                     self.hit(account);
                 }
             }
+            self.looks += 1;
+            if self.looks == LOOKS {
+                self.looks = 0;
+                self.one_in = (self.one_in * 2).min(ONE_IN_MAX);
+            }
             at += self.distance();
         }
         self.pass = at - transfers.len();
     }
 
     fn hit(&mut self, account: u128) {
-        self.hits += 1;
+        let weight = self.one_in;
+        self.hits += weight;
         if let Some(place) = self.places.iter_mut().find(|place| place.account == account) {
-            place.count += 1;
+            place.count += weight;
         } else if self.places.len() < PLACES {
-            self.places.push(Place { account, count: 1, error: 0 });
+            self.places.push(Place { account, count: weight, error: 0 });
         } else {
             let least = self.places.iter_mut().min_by_key(|place| place.count).expect("the table has places");
-            *least = Place { account, count: least.count + 1, error: least.count };
+            *least = Place { account, count: least.count + weight, error: least.count };
         }
     }
 
-    /// 1 to twice [`ONE_IN`]; xorshift.
+    /// 1 to less than twice `one_in`; xorshift.
     fn distance(&mut self) -> usize {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        (1 + self.random % (2 * ONE_IN - 1)) as usize
+        (1 + self.random % (2 * self.one_in - 1)) as usize
     }
 
     /// What it says now.
@@ -87,8 +102,10 @@ impl Hottest {
         Sample { hits: self.hits, accounts }
     }
 
-    /// Forgets half.
+    /// Forgets half, and looks at more from then on, if there isn't as much as before.
     pub fn fade(&mut self) {
+        self.one_in = (self.one_in / 2).max(1);
+        self.looks = 0;
         self.hits /= 2;
         for place in &mut self.places {
             place.count /= 2;
@@ -137,8 +154,8 @@ mod tests {
                 sample.accounts[2..].iter().all(|(_, hits)| *hits * 20 < sample.accounts[1].1),
                 "{sample:?}"
             );
-            let looked_at = sample.hits as f64 / 2.0 * ONE_IN as f64 / (requests * batch) as f64;
-            assert!((0.9..1.1).contains(&looked_at), "{looked_at}");
+            let estimate = sample.hits as f64 / 2.0 / (requests * batch) as f64;
+            assert!((0.9..1.1).contains(&estimate), "{estimate} of the transfers");
         }
     }
 
@@ -146,9 +163,24 @@ mod tests {
     fn what_all_accounts_share_stands_not_out() {
         let sample = table(50, 8_190, usize::MAX).sample();
         assert!(
-            sample.accounts.iter().filter(|(account, _)| *account > 2).all(|(_, hits)| *hits <= 2),
+            sample
+                .accounts
+                .iter()
+                .filter(|(account, _)| *account > 2)
+                .all(|(_, hits)| hits * 200 < sample.hits),
             "{sample:?}"
         );
+    }
+
+    #[test]
+    fn few_transfers_are_all_looked_at_and_many_are_not() {
+        let few = table(1, 500, 2);
+        assert_eq!((few.one_in, few.hits), (1, 1_000));
+        let mut many = table(200, 8_190, 2);
+        let doublings = many.one_in.ilog2();
+        assert!((9..=12).contains(&doublings), "one in {} of 1.6 million is looked at", many.one_in);
+        (0..12).for_each(|_| many.fade());
+        assert_eq!(many.one_in, 1, "when less arrives, all is looked at again");
     }
 
     #[test]

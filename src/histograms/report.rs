@@ -7,7 +7,7 @@ use auriga_plots::recording::Recording;
 use auriga_plots::table::of_figures;
 use auriga_plots::views::{
     Named, comparison, figures_over_time, has_times, latency_by_percentile, latency_over_time, spread,
-    throughput,
+    spread_by_percentile, throughput,
 };
 
 /// Latency by percentile: the rows of the whole, or of the stages that were chosen.
@@ -97,5 +97,10 @@ fn compare(read: &[Read], stages: &[&str], logarithmic: bool, sections: &mut Vec
     sections.push(Section::Heading("Compared with the first, all cores together".into()));
     sections.push(Section::Table(comparison(&merged)));
     sections.push(Section::Heading("How far they are apart".into()));
+    for stage in stages {
+        let title =
+            format!("Median of {} recordings, and the area between the outer ones: {stage}", read.len());
+        sections.push(Section::Chart(spread_by_percentile(&title, &merged, stage, logarithmic)));
+    }
     sections.push(Section::Table(spread(&merged)));
 }

@@ -126,5 +126,5 @@ fn pages_of_histograms_work_in_a_browser() {
         &["Throughput over time", "Where the time goes", "<td class=\"name\">execute</td>"],
     );
     write(&[text(&first), text(&second), "--log-scale"]);
-    check(&browser, &page, 4, &["Compared with the first", "How far they are apart", "run 2", "spread"]);
+    check(&browser, &page, 5, &["Compared with the first", "How far they are apart", "run 2", "spread"]);
 }

@@ -102,7 +102,7 @@ pub struct Activity {
     pub uptime_ns: u64,
     /// By core.
     pub cores: Vec<CoreActivity>,
-    /// Debits and credits that were looked at: some of those of the last seconds. 0 if nobody asked before.
+    /// Debits and credits of the last seconds, estimated from those that were looked at. 0 if nobody asked before.
     pub hits: u64,
     /// The accounts with most of them, by core in no order.
     pub hottest: Vec<HotAccount>,

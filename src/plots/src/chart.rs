@@ -1,9 +1,7 @@
 //! Charts: curves between two axes, with a legend.
 
 use crate::axis::{Axis, Unit};
-use crate::figures::curve;
 use crate::picture::{Anchor, COLOURS, Ink, Picture, Shape, fit, width_of};
-use crate::recording::Row;
 
 /// Size of a chart, pixels.
 const WIDTH: u32 = 960;
@@ -70,16 +68,13 @@ pub const FRAME: Frame =
     Frame { left: LEFT, top: TOP, right: WIDTH as f32 - LEGEND, bottom: HEIGHT as f32 - BOTTOM };
 
 impl Chart {
-    /// Latency over percentiles, a curve for each row.
-    pub fn percentiles<'a>(
-        title: &str,
-        rows: impl Iterator<Item = (String, &'a Row)>,
-        logarithmic: bool,
-    ) -> Self {
-        let curves: Vec<Curve> = rows.map(|(name, row)| Curve::new(name, curve(&row.histogram))).collect();
+    /// Latency over percentiles.
+    pub fn percentiles(title: &str, curves: Vec<Curve>, logarithmic: bool) -> Self {
         let points = || curves.iter().flat_map(|curve| &curve.points);
         let x = Axis::percentiles(points().map(|(inverse, _)| *inverse).fold(1.0, f64::max));
-        let y = latency_axis(points().map(|(_, value)| *value), logarithmic);
+        let outer =
+            curves.iter().flat_map(|curve| &curve.spread).flat_map(|(least, largest)| [*least, *largest]);
+        let y = latency_axis(points().map(|(_, value)| *value).chain(outer), logarithmic);
         Self { title: title.into(), x, y, curves }
     }
 

@@ -448,4 +448,27 @@ mod tests {
         let why = Recording::read(&with("rubbish\n"), &Choice::default()).expect_err("it is bad");
         assert!(matches!(why, Unreadable::Line(line, _) if line == lines + 1), "{why}");
     }
+
+    /// Any bit may be another one: of the compressed form, and of the plain one, where it isn't found by a checksum.
+    #[test]
+    fn damage_is_no_panic() {
+        use hdrhistogram::serialization::{Serializer, V2Serializer};
+        let (mut packed, mut plain) = (Vec::new(), Vec::new());
+        let one = histogram(&[1_000_000, 2_000_000]);
+        V2DeflateSerializer::new().serialize(&one, &mut packed).expect("memory takes it");
+        V2Serializer::new().serialize(&one, &mut plain).expect("memory takes it");
+        let (mut good, mut bad) = (0, 0);
+        for bytes in [packed, plain] {
+            for bit in 0..bytes.len().min(64) * 8 {
+                let mut bytes = bytes.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                let line = format!("Tag=core0-total,1.0,1.0,1.0,{}\n", STANDARD.encode(&bytes));
+                match Recording::read(line.as_bytes(), &Choice::default()) {
+                    Ok(_) => good += 1,
+                    Err(_) => bad += 1,
+                }
+            }
+        }
+        assert!(bad > 100, "{good} of {} were read", good + bad);
+    }
 }

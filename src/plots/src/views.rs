@@ -2,7 +2,7 @@
 
 use crate::axis::{Axis, Unit};
 use crate::chart::{Chart, Curve, latency_axis};
-use crate::figures::Figures;
+use crate::figures::{Figures, curve};
 use crate::number::{grouped, microseconds};
 use crate::recording::{Core, Interval, Recording, Row};
 use crate::table::{Table, ratio};
@@ -12,11 +12,29 @@ pub type Named<'a> = (&'a str, &'a Recording);
 
 /// Latency by percentile, a curve for each row of the stages. With several recordings each curve says which it is of.
 pub fn latency_by_percentile(title: &str, of: &[Named<'_>], stages: &[&str], logarithmic: bool) -> Chart {
-    let rows = of.iter().flat_map(|(name, recording)| {
-        let rows = recording.rows.iter().filter(|row| stages.contains(&row.stage.as_str()));
-        rows.map(move |row| (curve_name(name, row, of.len(), stages.len()), row))
-    });
-    Chart::percentiles(title, rows, logarithmic)
+    let mut curves = Vec::new();
+    for (name, recording) in of {
+        for row in recording.rows.iter().filter(|row| stages.contains(&row.stage.as_str())) {
+            curves.push(Curve::new(curve_name(name, row, of.len(), stages.len()), curve(&row.histogram)));
+        }
+    }
+    Chart::percentiles(title, curves, logarithmic)
+}
+
+/// Latency by percentile of repeated runs whose cores are merged: their median, and the area between the least and the largest.
+pub fn spread_by_percentile(title: &str, of: &[Named<'_>], stage: &str, logarithmic: bool) -> Chart {
+    let rows: Vec<&Row> = of.iter().filter_map(|(_, recording)| recording.of_stage(stage).next()).collect();
+    let mut median_of_all = Curve::new(format!("median of {}", rows.len()), Vec::new());
+    // Percentiles that the run with the fewest values has, too.
+    let fewest = rows.iter().min_by_key(|row| row.histogram.len());
+    for (inverse, _) in fewest.map(|row| curve(&row.histogram)).unwrap_or_default() {
+        let at = |row: &&Row| row.histogram.value_at_quantile(1.0 - 1.0 / inverse) as f64;
+        let mut values: Vec<f64> = rows.iter().map(at).collect();
+        values.sort_by(f64::total_cmp);
+        median_of_all.points.push((inverse, median(&values)));
+        median_of_all.spread.push((values[0], values[values.len() - 1]));
+    }
+    Chart::percentiles(title, vec![median_of_all], logarithmic)
 }
 
 /// No more than what tells curves apart.
@@ -237,5 +255,12 @@ mod tests {
         let counts: Vec<&str> = spread.rows[..4].iter().map(|row| row[2].as_str()).collect();
         assert_eq!(counts, ["2", "4", "6", "100.0%"]);
         assert_eq!(median(&[1.0, 3.0]), 2.0);
+        let chart = spread_by_percentile("", &named, "total", false);
+        let [curve] = &chart.curves[..] else { panic!("{chart:?}") };
+        assert!(curve.points.len() >= 2 && curve.points.len() == curve.spread.len(), "{curve:?}");
+        for ((_, middle), (least, largest)) in curve.points.iter().zip(&curve.spread) {
+            let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 0.01;
+            assert!(near(*least, 1e6) && near(*middle, 2e6) && near(*largest, 4e6), "{curve:?}");
+        }
     }
 }
