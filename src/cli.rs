@@ -1,12 +1,13 @@
 //! The command line: what can be asked, and how an answer becomes output and an exit code.
 
+use crate::config::{self, Refused};
 use crate::failure::{Failure, Kind, Outcome};
+use crate::logging;
 use crate::offline::{backup, inspect, repair, restore};
 use crate::options::{Options, StartArguments};
 use crate::{directory, histograms, server, status, top, topology};
 use auriga_shards::log::{IdMode, Identity};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     /// Say which CPUs this machine has and which of them run shards
     #[command(subcommand)]
     Topology(topology::Command),
+    /// Say which configuration counts, or print the shipped one
+    #[command(subcommand)]
+    Config(config::command::Command),
     /// Print the version
     Version,
 }
@@ -142,31 +146,43 @@ pub(crate) struct RepairArguments {
     pub(crate) apply: bool,
 }
 
+impl Command {
+    /// The options of a start, if the command takes them.
+    pub(crate) fn configured(&mut self) -> Option<&mut StartArguments> {
+        match self {
+            Self::Start(asked) => Some(asked),
+            Self::Config(config::command::Command::Check(asked)) => Some(&mut asked.start),
+            _ => None,
+        }
+    }
+}
+
 /// Runs the command that was typed; returns the exit code.
 pub(crate) fn main() -> i32 {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
+    let command = match config::read(std::env::args_os()) {
+        Ok(cli) => cli.command,
+        Err(Refused::Typed(error)) => {
             let _ = error.print();
             return if error.use_stderr() { Kind::Usage as i32 } else { 0 };
         }
+        Err(Refused::Configuration(failure)) => return tell(&failure),
     };
-    let level = tracing_subscriber::EnvFilter::try_from_env("AURIGA_LOG");
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(
-            level.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,fjall=warn,lsm_tree=warn")),
-        )
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    match run(cli.command) {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("auriga: {failure}");
-            failure.kind as i32
+    let begun = match &command {
+        Command::Start(asked) => {
+            logging::start(&asked.log, asked.log_format);
+            Ok(())
         }
-    }
+        _ => logging::start_of_command(),
+    };
+    let ended = begun.and_then(|()| run(command));
+    logging::tell_all_hidden();
+    ended.unwrap_or_else(|failure| tell(&failure))
+}
+
+/// Says why the command ends, and returns the exit code.
+fn tell(failure: &Failure) -> i32 {
+    logging::tell_failure(failure);
+    failure.kind as i32
 }
 
 fn run(command: Command) -> Outcome<i32> {
@@ -190,6 +206,7 @@ fn run(command: Command) -> Outcome<i32> {
         Command::Restore(asked) => restore::run(&asked).map(|()| 0),
         Command::Repair(asked) => repair::run(&asked).map(|()| 0),
         Command::Topology(command) => topology::run(&command),
+        Command::Config(command) => config::command::run(&command),
         Command::Version => {
             println!("auriga {}", env!("CARGO_PKG_VERSION"));
             Ok(0)
@@ -214,7 +231,7 @@ fn stop_on_signal(shared: &Arc<server::Shared>) -> std::io::Result<()> {
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for (count, _) in signals.forever().enumerate() {
             if count > 0 {
-                eprintln!("auriga: a second signal: ending at once");
+                tracing::warn!("a second signal: ending at once");
                 std::process::exit(0);
             }
             tracing::info!("stopping: answering what is under way");

@@ -1,13 +1,13 @@
 //! What an operator writes, with any content: the command line and its numbers, the identity file, names of files of the log.
 
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
+use crate::config;
 use crate::directory::{parse_identity, parse_name};
 use crate::options::{Options, StartArguments, least_log_size};
 use auriga_fuzzing::{Flips, damage, inputs};
 use auriga_numa_topology::{Housekeeping, SHARDS_MAX, ShardPlace, Topology};
 use auriga_shards::log::IdMode;
 use auriga_wire::frame::FRAME_SIZE_MAX;
-use clap::Parser;
 use std::path::Path;
 
 /// Options of `start` whose values are numbers.
@@ -71,7 +71,7 @@ fn check(options: &Options) {
 }
 
 fn start(words: &[String]) -> Option<StartArguments> {
-    match Cli::try_parse_from(words).ok()?.command {
+    match config::read(words).ok()?.command {
         Command::Start(asked) => Some(*asked),
         _ => None,
     }

@@ -66,13 +66,6 @@ pub fn prefault(bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes of memory that the machine can give without swapping, as the kernel estimates; `None` if it doesn't say.
-pub fn available() -> Option<u64> {
-    let said = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = said.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
-}
-
 /// So many bytes, whole huge pages, that this thread has touched; null if it has none that fit.
 fn take_touched(size: usize, is_zeroed: bool) -> *mut u8 {
     let touched = TOUCHED.get();

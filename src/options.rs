@@ -1,6 +1,10 @@
 //! What an operator chooses for a start: defaults, bounds and their checks, in one place.
 
+use crate::config::Values;
+use crate::config::shipped;
+use crate::config::units::{Unit, bytes, microseconds, seconds};
 use crate::failure::{Failure, Outcome};
+use crate::logging;
 use auriga_numa_topology::{Severity, Topology};
 use auriga_shards::checkpoint::plan::Policy;
 use auriga_shards::limits::Limits;
@@ -8,91 +12,94 @@ use auriga_shards::log::File as LogFile;
 use auriga_wire::frame::FRAME_SIZE_MAX;
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Bytes for requests, and as many for replies, unless there are very many shards.
+/// Bytes for requests, and as many for replies, unless there are very many shards. The shipped file says so too.
 const BUFFERS_MAX: u64 = 64 << 20;
 const SECOND_NS: u64 = 1_000_000_000;
-/// Bytes for requests or replies at most: a buffer for each request of a mebibyte has a place that is made at the start.
-const BUFFERS_LIMIT: u64 = 1 << 40;
-/// Bytes that are touched at the start, at most.
-const PREFAULT_LIMIT: u64 = 1 << 40;
-const YEAR_SECONDS: u64 = 366 * 86_400;
-/// From what a retry needs to a year.
-const WINDOW_SECONDS: RangeInclusive<u64> = 60..=YEAR_SECONDS;
-/// Longer, a core would hardly ever look at its I/O when it is idle.
-const SPIN_MAX_US: u64 = 1_000_000;
 
 /// `auriga start`
 #[derive(Args, Debug)]
 pub struct StartArguments {
+    /// A configuration file; `auriga config print` prints one with every key. Defaults are overridden by the file, the file by the
+    /// environment, that by options
+    #[arg(long, value_name = "FILE", env = "AURIGA_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// Every key's value as it was given, and where it comes from.
+    #[arg(skip)]
+    pub values: Values,
     /// The data directory, made by `auriga format`
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub data: Option<PathBuf>,
     /// The cluster that the directory must belong to [default: whichever it was formatted for]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number)]
     pub cluster: Option<u64>,
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7400")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     pub listen: SocketAddr,
     /// Shards; more than CPUs only for tests [default: one for each core that the topology gives]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub shards: Option<usize>,
     /// A topology file, as `auriga topology discover` writes it
-    #[arg(long, value_name = "FILE", conflicts_with = "shards")]
+    #[arg(long, value_name = "FILE")]
     pub topology: Option<PathBuf>,
     /// Accounts that the ledger may hold
-    #[arg(long, value_name = "N", default_value_t = Limits::default().accounts_max)]
+    #[arg(long, value_name = "N", value_parser = number)]
     pub accounts_max: u64,
     /// Transfer ids that may be remembered (about 50 bytes of memory each); at the bound the oldest are forgotten before their
     /// time, if ids are time-ordered
-    #[arg(long, value_name = "N", default_value_t = Limits::default().ids_max)]
+    #[arg(long, value_name = "N", value_parser = number)]
     pub ids_max: u64,
     /// How long a time-ordered id is remembered; a retry that comes later is refused as id_expired
-    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().window_ns / SECOND_NS)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub window: u64,
     /// Pending transfers that the ledger may hold
-    #[arg(long, value_name = "N", default_value_t = Limits::default().pendings_max)]
+    #[arg(long, value_name = "N", value_parser = number)]
     pub pendings_max: u64,
     /// Bytes that the log's files may have in all
-    #[arg(long, value_name = "BYTES", default_value_t = 256 << 30)]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub log_max: u64,
     /// Bytes by which the log grows between two checkpoints, at least; 0: none are taken, and the log is kept whole
-    #[arg(long, value_name = "BYTES", default_value_t = Policy::default().every)]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub checkpoint_every: u64,
     /// Bytes of memory for what changes while a checkpoint is taken, all cores; beyond them execution waits for the disk
-    #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub checkpoint_memory: u64,
     /// Where segments of the log go that are not needed any more [default: they are used again]
     #[arg(long, value_name = "DIR")]
     pub archive: Option<PathBuf>,
     /// Connections
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
-    pub connections_max: u32,
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub connections_max: u64,
     /// Bytes of memory for requests that are being received, all cores [default: 64 MiB, or one request a shard if that is more]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub requests_max: Option<u64>,
     /// Bytes of replies that clients have not taken, all cores, from which look-ups wait [default: as for requests]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub replies_max: Option<u64>,
     /// Bytes of memory that are taken and touched at the start, all cores: tables grow into them without a wait for the kernel, or a
     /// virtual machine's host, to give a page. What is not needed stays taken
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub prefault: u64,
     /// How long a core that waits for other cores or the disk looks for what comes before it parks, microseconds
-    #[arg(long, value_name = "US", default_value_t = 50)]
+    #[arg(long, value_name = "US", value_parser = microseconds)]
     pub spin: u64,
     /// Interval of the histogram log in seconds; 0 for none
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub histogram_interval: u64,
     /// The histogram log [default: histograms.hlog in the data directory]
     #[arg(long, value_name = "FILE")]
     pub histogram_log: Option<PathBuf>,
     /// Whether to keep a history, so that questions about the past can be answered
-    #[arg(long, value_enum, default_value = "on")]
+    #[arg(long, value_enum)]
     pub history: Switch,
+    /// What is logged: error, warn, info, debug or trace; or so by part of the program, as in "info,fjall=debug"
+    #[arg(long, value_name = "LEVELS", value_parser = logging::levels)]
+    pub log: String,
+    /// How it is logged
+    #[arg(long, value_enum)]
+    pub log_format: logging::Format,
     /// Take the clock as it is, however far it is from the time of the log
     #[arg(long)]
     pub accept_clock: bool,
@@ -143,38 +150,78 @@ pub struct Options {
     pub accept_clock: bool,
 }
 
+impl StartArguments {
+    /// Every number, by its key.
+    fn numbers(&self) -> [(&'static str, Option<u64>); 15] {
+        [
+            ("cluster", self.cluster),
+            ("shards", self.shards.map(|shards| shards as u64)),
+            ("spin", Some(self.spin)),
+            ("accounts-max", Some(self.accounts_max)),
+            ("ids-max", Some(self.ids_max)),
+            ("window", Some(self.window)),
+            ("pendings-max", Some(self.pendings_max)),
+            ("log-max", Some(self.log_max)),
+            ("checkpoint-every", Some(self.checkpoint_every)),
+            ("checkpoint-memory", Some(self.checkpoint_memory)),
+            ("connections-max", Some(self.connections_max)),
+            ("requests-max", self.requests_max),
+            ("replies-max", self.replies_max),
+            ("prefault", Some(self.prefault)),
+            ("histogram-interval", Some(self.histogram_interval)),
+        ]
+    }
+
+    /// Holds every number against its bounds, which are in the shipped file.
+    fn check_bounds(&self, shards: u64) -> Outcome<()> {
+        for (key, value) in self.numbers() {
+            let setting = shipped::setting(key);
+            let Some((value, setting, bounds)) =
+                value.and_then(|v| setting.and_then(|s| Some((v, s, s.bounds?))))
+            else {
+                continue;
+            };
+            let range = bounds.range(shards);
+            if !range.contains(&value) {
+                let (least, most) = (range.start(), range.end());
+                let expected =
+                    if *most == u64::MAX { format!("{least} or more") } else { format!("{least} to {most}") };
+                let of =
+                    if bounds.range(0) == range { String::new() } else { format!(", for {shards} shards") };
+                let (said, unit) = (self.values.says(key, value), setting.unit.name());
+                return Err(Failure::usage(format!("{said}: expected {expected}{unit}{of}")));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Options {
     /// Checks what was asked against the machine.
     pub fn new(asked: StartArguments) -> Outcome<Self> {
-        let topology = choose_topology(&asked)?;
+        let topology = Self::check(&asked)?;
         Self::on(topology, asked)
+    }
+
+    /// Checks all but the directory, and says which CPUs run shards.
+    pub fn check(asked: &StartArguments) -> Outcome<Topology> {
+        let topology = choose_topology(asked)?;
+        asked.check_bounds(topology.shards.len() as u64)?;
+        Ok(topology)
     }
 
     /// Checks what was asked, of shards on these CPUs.
     pub fn on(topology: Topology, asked: StartArguments) -> Outcome<Self> {
         let shards = topology.shards.len() as u64;
-        let requests_max = buffers_max("--requests-max", asked.requests_max, shards)?;
-        let replies_max = buffers_max("--replies-max", asked.replies_max, shards)?;
-        let least = least_log_size(shards);
-        if asked.log_max < least {
-            return Err(Failure::usage(format!(
-                "--log-max {}: expected {least} or more, two files of cuts and one of blocks for each of {shards} shards",
-                asked.log_max
-            )));
-        }
-        let bounds = [
-            ("--connections-max", asked.connections_max.into(), 1..=u32::MAX.into(), ""),
-            ("--ids-max", asked.ids_max, 1..=u64::MAX, ""),
-            ("--window", asked.window, WINDOW_SECONDS, " seconds"),
-            ("--prefault", asked.prefault, 0..=PREFAULT_LIMIT, " bytes"),
-            ("--histogram-interval", asked.histogram_interval, 0..=YEAR_SECONDS, " seconds"),
-            ("--spin", asked.spin, 0..=SPIN_MAX_US, " microseconds"),
-        ];
-        for (flag, value, bounds, unit) in bounds {
-            check_bounds(flag, value, &bounds, unit)?;
-        }
+        asked.check_bounds(shards)?;
+        let Some(data) = asked.data else {
+            return Err(Failure::usage(
+                "no data directory is named: expected --data DIR, AURIGA_DATA, or data in the configuration file (--config)",
+            ));
+        };
+        let buffers = |asked: Option<u64>| asked.unwrap_or(BUFFERS_MAX.max(shards * FRAME_SIZE_MAX as u64));
         Ok(Self {
-            data: asked.data,
+            data,
             cluster: asked.cluster,
             listen: asked.listen,
             topology,
@@ -188,9 +235,9 @@ impl Options {
             checkpoint_every: asked.checkpoint_every,
             checkpoint_memory: asked.checkpoint_memory,
             archive: asked.archive,
-            connections_max: asked.connections_max,
-            requests_max,
-            replies_max,
+            connections_max: asked.connections_max as u32,
+            requests_max: buffers(asked.requests_max),
+            replies_max: buffers(asked.replies_max),
             prefault: asked.prefault,
             spin_ns: asked.spin * 1_000,
             histogram_interval: Duration::from_secs(asked.histogram_interval),
@@ -235,26 +282,19 @@ impl Options {
     }
 }
 
-/// Bytes of memory for one direction of all clients.
-fn buffers_max(flag: &str, asked: Option<u64>, shards: u64) -> Outcome<u64> {
-    let least = shards * FRAME_SIZE_MAX as u64;
-    let max = asked.unwrap_or(least.max(BUFFERS_MAX));
-    if max < least {
-        return Err(Failure::usage(format!(
-            "{flag} {max}: expected {least} or more, one largest frame for each of {shards} shards"
-        )));
-    }
-    check_bounds(flag, max, &(least..=BUFFERS_LIMIT), " bytes")?;
-    Ok(max)
+/// For clap: how many.
+fn number(text: &str) -> Result<u64, String> {
+    Unit::Number.parse(text)
 }
 
-fn check_bounds(flag: &str, value: u64, bounds: &RangeInclusive<u64>, unit: &str) -> Outcome<()> {
-    if bounds.contains(&value) {
-        return Ok(());
-    }
-    let (least, most) = (bounds.start(), bounds.end());
-    let expected = if *most == u64::MAX { format!("{least} or more") } else { format!("{least} to {most}") };
-    Err(Failure::usage(format!("{flag} {value}: expected {expected}{unit}")))
+/// For clap: how many.
+fn count(text: &str) -> Result<usize, String> {
+    number(text).map(|number| number as usize)
+}
+
+/// For clap: where to listen.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an address and a port, as in 127.0.0.1:7400 or [::1]:7400".into())
 }
 
 /// Bytes of the files without which a server can't take a request: two of cuts and one of blocks for each shard.
@@ -267,7 +307,10 @@ fn choose_topology(asked: &StartArguments) -> Outcome<Topology> {
     let machine = auriga_numa_topology::discover().map_err(environment)?;
     let Some(path) = &asked.topology else {
         let plan = auriga_numa_topology::plan(&machine, asked.shards).map_err(|e| match e {
-            auriga_numa_topology::Error::ShardCount { .. } => Failure::usage(format!("--shards: {e}")),
+            auriga_numa_topology::Error::ShardCount { .. } => Failure::usage(format!(
+                "{}: {e}",
+                asked.values.says("shards", asked.shards.unwrap_or_default() as u64)
+            )),
             _ => Failure::environment(e.to_string()),
         })?;
         for warning in plan.warnings {
@@ -287,4 +330,93 @@ fn choose_topology(asked: &StartArguments) -> Outcome<Topology> {
     }
     let list: Vec<_> = errors.iter().map(|error| format!("  {error}")).collect();
     Err(Failure::environment(format!("{} does not fit this machine:\n{}", path.display(), list.join("\n"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::config;
+    use auriga_numa_topology::{Housekeeping, SHARDS_MAX, ShardPlace};
+
+    fn topology(shards: usize) -> Topology {
+        let shards = (0..shards as u32).map(|cpu| ShardPlace { cpu, node: 0 }).collect();
+        Topology { shards, housekeeping: Housekeeping::default() }
+    }
+
+    /// Options of a start on two shards, as they are typed.
+    fn typed(words: &[&str]) -> Outcome<Options> {
+        let line = ["auriga", "start", "--data", "d"].iter().chain(words);
+        let Cli { command: Command::Start(asked) } = config::read(line).expect("it is a start") else {
+            panic!("another command");
+        };
+        Options::on(topology(2), *asked)
+    }
+
+    #[test]
+    fn every_option_has_a_key_and_every_key_is_used() {
+        let command = StartArguments::augment_args(clap::Command::new("start"));
+        // They name the file, and are for one start alone: in a file the clock would be taken as it is for ever.
+        let no_keys = ["config", "accept-clock"];
+        let mut options: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+        options.retain(|option| !no_keys.contains(option));
+        let mut keys: Vec<&str> = shipped::settings().iter().map(|setting| setting.key).collect();
+        options.sort_unstable();
+        keys.sort_unstable();
+        assert_eq!(options, keys, "src/auriga.toml and the options of `auriga start` are the same");
+        let with_bounds = shipped::settings().iter().filter(|setting| setting.bounds.is_some());
+        let mut bounded: Vec<&str> = with_bounds.map(|setting| setting.key).collect();
+        let mut numbers: Vec<&str> = asked().numbers().iter().map(|(key, _)| *key).collect();
+        bounded.sort_unstable();
+        numbers.sort_unstable();
+        assert_eq!(numbers, bounded, "every number is held against its bounds");
+    }
+
+    fn asked() -> StartArguments {
+        match config::read(["auriga", "start"]).expect("it is a start").command {
+            Command::Start(asked) => *asked,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_the_shipped_file_are_the_real_ones() {
+        // How many shards there may be depends on the machine, and is checked with its topology.
+        let settings = shipped::settings().iter().filter(|setting| setting.key != "shards");
+        for (setting, bounds) in settings.filter_map(|setting| Some((setting, setting.bounds?))) {
+            let (least, most) = bounds.range(2).into_inner();
+            let of = |value: u64| typed(&[&format!("--{}={value}", setting.key)]);
+            for good in [least, most] {
+                assert!(of(good).is_ok(), "--{} {good}: {:?}", setting.key, of(good));
+            }
+            for bad in [least.checked_sub(1), most.checked_add(1)].into_iter().flatten() {
+                let refused = of(bad).expect_err(setting.key).message;
+                assert!(
+                    refused.starts_with(&format!("--{} {bad}: expected {least}", setting.key)),
+                    "{refused}"
+                );
+            }
+        }
+        let bounds =
+            |key: &str, shards| shipped::setting(key).and_then(|s| s.bounds).expect(key).range(shards);
+        for shards in [1, 2, 128] {
+            assert_eq!(*bounds("log-max", shards).start(), least_log_size(shards));
+            assert_eq!(*bounds("requests-max", shards).start(), shards * FRAME_SIZE_MAX as u64);
+            assert_eq!(*bounds("replies-max", shards).start(), shards * FRAME_SIZE_MAX as u64);
+        }
+        assert_eq!(bounds("shards", 1), 1..=SHARDS_MAX as u64);
+        assert_eq!(*bounds("cluster", 1).end(), crate::directory::CLUSTER_MAX);
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_the_engine_is_tested_with() {
+        let options = typed(&[]).expect("defaults are good");
+        assert_eq!(options.limits, Limits::default());
+        assert_eq!(options.checkpoints().every, Policy::default().every);
+        assert_eq!((options.requests_max, options.replies_max), (BUFFERS_MAX, BUFFERS_MAX));
+        for key in ["requests-max", "replies-max"] {
+            let otherwise = shipped::setting(key).and_then(|setting| setting.otherwise).expect(key);
+            assert!(otherwise.starts_with(&format!("{}, ", Unit::Bytes.show(BUFFERS_MAX))), "{otherwise}");
+        }
+    }
 }

@@ -10,11 +10,14 @@ use crate::failure::{Failure, Outcome};
 use crate::gate::{self, Door};
 use crate::hottest::Sample;
 use crate::keeper::{self, Client, Keeper};
+use crate::logging;
 use crate::memory;
 use crate::metrics;
 use crate::options::{Options, least_log_size};
 use crate::past::{self, History};
+use crate::room;
 use crate::runtime;
+use crate::socket;
 use crate::storage::Storage;
 use arc_swap::ArcSwapOption;
 use auriga_numa_topology::{MemoryBinding, Topology};
@@ -131,6 +134,7 @@ impl Shared {
     fn beat(&self) {
         while !self.has_ended() {
             self.pulses.iter().for_each(runtime::Pulse::beat);
+            logging::tell_hidden();
             if self.activity.take() || self.is_stopping() {
                 std::thread::sleep(HEARTBEAT);
                 continue;
@@ -402,11 +406,12 @@ fn check_space(options: &Options) -> Outcome<()> {
 /// The kernel would rather end this process, or another, than refuse memory that it doesn't have.
 fn check_memory(options: &Options) -> Outcome<()> {
     if options.prefault > 0
-        && let Some(available) = memory::available()
+        && let Some(available) = room::available()
         && options.prefault > available
     {
         return Err(Failure::environment(format!(
-            "--prefault {}: this machine has {available} bytes of memory to give: ask for less",
+            "--prefault {}: this machine, or a control group's memory.max, has {available} bytes of memory to give: ask for \
+             less",
             options.prefault
         )));
     }
@@ -490,6 +495,9 @@ fn say_where_memory_lies(sample: &[u8], node: u32, number: ShardId) {
     }
 }
 
+/// Clients that may wait to be accepted, at least: those above the bound on connections are told so.
+const BACKLOG_MIN: u32 = 128;
+
 fn listen(options: &Options) -> Outcome<TcpListener> {
     let address = options.listen;
     let listener = TcpListener::bind(address).map_err(|e| match e.kind() {
@@ -498,12 +506,13 @@ fn listen(options: &Options) -> Outcome<TcpListener> {
         )),
         _ => Failure::environment(format!("can't listen on {address}: {e}: choose an address of this machine (--listen)")),
     })?;
-    listener
-        .set_nonblocking(true)
+    // After a restart all clients come at once.
+    socket::let_wait(&listener, options.connections_max.max(BACKLOG_MIN))
+        .and_then(|()| listener.set_nonblocking(true))
         .map_err(|e| Failure::environment(format!("can't listen on {address}: {e}")))?;
     if !address.ip().is_loopback() {
-        eprintln!(
-            "auriga: warning: listening on {address}. There is no authentication yet: whoever reaches it can move money"
+        tracing::warn!(
+            "listening on {address}. There is no authentication yet: whoever reaches it can move money"
         );
     }
     Ok(listener)

@@ -1,6 +1,6 @@
 //! What the kernel knows of a socket, and keeps for it.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
 /// Bytes that were handed to the socket and not acknowledged by the other machine; 0 if the kernel can't tell.
@@ -25,5 +25,14 @@ pub fn limit_unacknowledged(socket: &TcpStream, bytes: usize) -> std::io::Result
             size_of_val(&bytes) as libc::socklen_t,
         )
     };
+    if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Lets so many connections wait to be accepted, or as many as the machine allows (sysctl net.core.somaxconn). Behind that the kernel
+/// drops the first packet of a client, which tries again after a second.
+pub fn let_wait(listener: &TcpListener, connections: u32) -> std::io::Result<()> {
+    let connections = libc::c_int::try_from(connections).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the descriptor is open; a socket that listens may be told again.
+    let failed = unsafe { libc::listen(listener.as_raw_fd(), connections) };
     if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }

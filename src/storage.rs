@@ -327,7 +327,7 @@ fn whole(result: &Result<usize, String>, size: usize) -> Result<(), String> {
 /// Ends the process at once.
 fn end(message: &str) -> ! {
     tracing::error!("{message}");
-    eprintln!("auriga: {message}");
+    crate::logging::tell_failure(&message);
     std::process::exit(crate::failure::Kind::Environment as i32)
 }
 

@@ -3,12 +3,16 @@
 //! [`Shard::step`] takes one input and appends outputs; it does no I/O, reads no clock and never waits. It runs on
 //! the executor of its core, which owns it.
 
-use crate::answer::{Answers, Desk, Seen, wants_digest};
+mod checkpoint;
+mod inquiry;
+
+pub use inquiry::{StatusHook, whole_digest};
+
+use crate::answer::{Answers, wants_digest};
 use crate::arrival::{Arrivals, ConnectionId};
 use crate::checkpoint::load::Loader;
-use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::plan::Policy;
-use crate::checkpoint::take::{Taken, Taker};
+use crate::checkpoint::take::Taker;
 use crate::chunk::Kind;
 use crate::commit::{Coming, Commits};
 use crate::execute::Execution;
@@ -27,7 +31,6 @@ use crate::query::Counters;
 use crate::reply::Results;
 use crate::step::{Input, Output, Outputs};
 use auriga_wire::frame::{Command, Header};
-use auriga_wire::report::Status;
 use auriga_wire::{Fault, FaultCode, Frame};
 
 /// It is said what all shards hold when that has grown by such a part.
@@ -53,38 +56,6 @@ pub struct Config {
     /// How checkpoints are taken.
     pub checkpoints: Policy,
 }
-
-impl Config {
-    /// A status without what only the server knows. An incarnation of 0 is that of a start before it serves.
-    fn status(&self, incarnation: u64, sum: &Counters, seen: Seen, digest: Option<u128>) -> Status {
-        let Self { placement, identity, limits, .. } = self;
-        Status {
-            state: if incarnation == 0 { "replaying" } else { "serving" }.into(),
-            cluster: identity.cluster,
-            incarnation,
-            id_mode: identity.id_mode.name().into(),
-            shards: u32::from(placement.shards()),
-            epoch: seen.0,
-            time_ns: seen.1,
-            accounts: sum.accounts,
-            accounts_max: limits.accounts_max,
-            ids: sum.ids,
-            ids_max: limits.ids_max,
-            window_ns: limits.window_ns,
-            pendings: sum.pendings,
-            pendings_max: limits.pendings_max,
-            transfers_created: sum.transfers_created,
-            transfers_refused: sum.transfers_refused,
-            bytes_logged: sum.bytes_logged,
-            flushes: sum.flushes,
-            digest,
-            ..Status::default()
-        }
-    }
-}
-
-/// Completes a status with what only the server knows.
-pub type StatusHook = Box<dyn Fn(&mut Status)>;
 
 /// One core's part of the ledger and its log.
 pub struct Shard {
@@ -188,11 +159,6 @@ impl Shard {
     /// Memory that is in use since the start, to ask the kernel on which node it lies.
     pub fn sample(&self) -> &[u8] {
         self.execution.outcomes.memory()
-    }
-
-    /// The digest of this shard's state; with one shard, of the whole.
-    pub fn digest(&self) -> u128 {
-        whole_digest(self.execution.ledger.digest(), self.newest)
     }
 
     /// The execution, to look at the state.
@@ -300,15 +266,6 @@ impl Shard {
             self.reported = self.arrivals.front_units();
             self.tell_pacer(clock, Pace::Pending { units: self.reported }, out);
         }
-    }
-
-    /// Answers a status before the replay is over.
-    fn say_how_far(&self, caller: ConnectionId, request: &Header, out: &mut Outputs) {
-        let (seen, cluster) = (self.newest, self.config.identity.cluster);
-        let mut status = self.config.status(0, &Counters::default(), seen, None);
-        (self.status_hook)(&mut status);
-        let header = |size| Header::reply(request, 0, seen.1, cluster, size);
-        out.reply(caller, header, None, |body| body.extend_from_slice(&status.encode()));
     }
 
     /// Why no batch of this kind is taken now.
@@ -489,49 +446,6 @@ impl Shard {
         self.running = Some(coming);
     }
 
-    /// Whether a checkpoint has to get on before more of the state can change.
-    fn keeps_too_much(&self) -> bool {
-        !self.taker.is_idle() && self.execution.ledger.kept_bytes() > self.config.checkpoints.kept_max
-    }
-
-    fn tell_of_part(&mut self, clock: Clock, taken: Option<Taken>, out: &mut Outputs) {
-        if let Some(taken) = taken {
-            self.tell_pacer(clock, Pace::Part(Box::new(taken)), out);
-        }
-    }
-
-    /// Begins with the state of a checkpoint, or with none.
-    fn begin_load(&mut self, clock: Clock, from: Option<Box<(u8, Manifest)>>, out: &mut Outputs) {
-        let Config { identity, shard, placement, .. } = self.config;
-        self.execution.unload();
-        self.commits = Commits::new(identity, shard, placement);
-        (self.newest, self.closed) = ((0, 0), 0);
-        match from {
-            Some(from) => self.loader = Some(Loader::new(identity, shard, *from, &mut self.execution, out)),
-            None => self.tell_pacer(clock, Pace::Loaded(Box::new(Ok(self.loaded()))), out),
-        }
-    }
-
-    /// The digest of the state that was loaded, and how much it is.
-    fn loaded(&self) -> (u128, Holdings) {
-        let ledger = &self.execution.ledger;
-        (ledger.digest(), Holdings::of(ledger))
-    }
-
-    /// Takes sheets of a checkpoint that were read at a start.
-    fn load(&mut self, clock: Clock, bytes: Result<&[u8], String>, out: &mut Outputs) {
-        let Some(loader) = &mut self.loader else { unreachable!("sheets are read for a load") };
-        let Some(end) = loader.take(bytes, &mut self.execution, out) else { return };
-        self.loader = None;
-        let loaded = end.map(|manifest| {
-            self.newest = manifest.newest;
-            self.closed = manifest.end.epoch;
-            self.commits.go_on_from(&manifest);
-            self.loaded()
-        });
-        self.tell_pacer(clock, Pace::Loaded(Box::new(loaded)), out);
-    }
-
     fn finish_epoch(&mut self, clock: Clock, out: &mut Outputs) {
         let mut coming = self.running.take().expect("looked at by the caller");
         let mut own = self.execution.take_own();
@@ -609,56 +523,6 @@ impl Shard {
             }
         }
     }
-
-    fn answer_in_gap(&mut self, out: &mut Outputs) -> bool {
-        if !self.answers.is_ready(&self.execution) {
-            return false;
-        }
-        self.answer(out, Answers::answer_ready);
-        true
-    }
-
-    /// Lets the answers work, with what they need of the shard.
-    fn answer(&mut self, out: &mut Outputs, work: impl FnOnce(&mut Answers, &mut Desk<'_>)) {
-        let Self {
-            execution, answers, counters, histograms, config, newest, status_hook, incarnation, ..
-        } = self;
-        counters.accounts = execution.ledger.accounts.len() as u64;
-        counters.ids = execution.ledger.ids.len() as u64;
-        counters.pendings = execution.ledger.pendings.len() as u64;
-        let shards = config.placement.shards();
-        let mut encode_histograms = || {
-            let report = histograms.whole().report(u32::from(config.shard.0), config.cpu, u32::from(shards));
-            report.encode()
-        };
-        let mut encode_status = |sum: &Counters, digest: bool, seen: Seen| {
-            let digest = digest.then(|| whole_digest(sum.digest, seen));
-            let mut status = config.status(*incarnation, sum, seen, digest);
-            status_hook(&mut status);
-            status.encode()
-        };
-        let had_room = answers.has_room();
-        let mut desk = Desk {
-            execution,
-            counters: *counters,
-            histograms: &mut encode_histograms,
-            newest: *newest,
-            status: &mut encode_status,
-            out,
-        };
-        work(answers, &mut desk);
-        if !had_room && answers.has_room() {
-            self.make_room(out);
-        }
-    }
-}
-
-/// The digest of the whole state: the sum over all shards, and the newest epoch that changed anything.
-pub fn whole_digest(shards: u128, newest: (u64, u64)) -> u128 {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&newest.0.to_le_bytes());
-    bytes[8..].copy_from_slice(&newest.1.to_le_bytes());
-    shards.wrapping_add(xxhash_rust::xxh3::xxh3_128_with_seed(&bytes, 3))
 }
 
 fn log_full() -> Fault {

@@ -125,7 +125,8 @@ pub fn auriga(arguments: &[&str]) -> Command {
 /// Any program with arguments, to end with the thread that starts it.
 pub fn ending_with_us(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
+    // Lines as a person would read them, although no terminal is there.
+    command.args(arguments).envs([("NO_COLOR", "1"), ("AURIGA_LOG_FORMAT", "human")]).stdin(Stdio::null());
     // SAFETY: prctl is async-signal-safe and takes no pointer here.
     unsafe {
         command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {

@@ -2,6 +2,7 @@
 //!
 //! A flush is one block of each shard and the cut beside them, all under way at once; the next begins when all are durable.
 
+use crate::median::median_time;
 use auriga_shards::limits::{SECTOR_SIZE, UNIT_SIZE, block_units};
 use auriga_shards::log::Sector;
 use io_uring::{IoUring, opcode, types};
@@ -79,9 +80,7 @@ pub fn flushes(directory: &Path, shards: u16) -> Result<Duration> {
 
 /// The median time of a flush that is a cut alone.
 pub fn cut(directory: &Path) -> Result<Duration> {
-    let mut times = write(directory, 0, 0)?;
-    times.sort_unstable();
-    Ok(times[times.len() / 2])
+    Ok(median_time(&write(directory, 0, 0)?))
 }
 
 /// The time of each flush of blocks of this size.

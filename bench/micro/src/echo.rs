@@ -1,5 +1,7 @@
 //! Small messages over loopback TCP alone: as large as a request of one transfer and its reply, and nothing done for them.
 
+use crate::loopback::connected;
+use crate::median::median_time;
 use auriga_wire::frame::HEADER_SIZE;
 use auriga_wire::record::RECORD_SIZE;
 use rustix::buffer::spare_capacity;
@@ -39,9 +41,7 @@ pub fn round_trip() -> Result<Duration> {
             times.push(begun.elapsed());
         }
         drop(client);
-        let measured = &mut times[WARM_UP..];
-        measured.sort_unstable();
-        Ok(measured[measured.len() / 2])
+        Ok(median_time(&times[WARM_UP..]))
     })
 }
 
@@ -75,14 +75,6 @@ pub fn rate(connections: usize, servers: usize, time: Duration) -> Result<f64> {
         }
         client.join().expect("the client doesn't panic")
     })
-}
-
-fn connected(listener: &TcpListener) -> Result<(TcpStream, TcpStream)> {
-    let client = TcpStream::connect(listener.local_addr()?)?;
-    let (server, _) = listener.accept()?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    Ok((client, server))
 }
 
 /// Takes messages of this size from whichever socket has one, and sends another for each, until it is told to stop; how many came.

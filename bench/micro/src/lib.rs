@@ -11,6 +11,7 @@ pub mod instructions;
 pub mod limit;
 pub mod log;
 pub mod loopback;
+mod median;
 pub mod memory;
 pub mod model;
 pub mod parts;

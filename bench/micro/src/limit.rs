@@ -3,6 +3,7 @@
 //! The limit is that of a server that would do nothing but what it can't do without: the log takes the time of its writes, and
 //! meanwhile all cores share the rest of the work evenly. It is met by none: messages, waits and wakes are missing in it.
 
+use crate::median::median;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -195,13 +196,6 @@ impl Report {
         );
         text
     }
-}
-
-/// The one in the middle; of an even count the mean of the two there.
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    let count = figures.len();
-    (figures[(count - 1) / 2] + figures[count / 2]) / 2.0
 }
 
 #[cfg(test)]

@@ -16,11 +16,8 @@ pub fn exchange(frames: &[RequestFrame], requests: usize) -> Result<[Duration; 2
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let (mut clients, mut servers) = (Vec::new(), Vec::new());
     for _ in 0..CONNECTIONS {
-        let client = TcpStream::connect(listener.local_addr()?)?;
-        client.set_nodelay(true)?;
+        let (client, server) = connected(&listener)?;
         clients.push(client);
-        let (server, _) = listener.accept()?;
-        server.set_nodelay(true)?;
         servers.push(server);
     }
     // What is in flight at first is not measured: buffers of the sockets grow.
@@ -33,6 +30,15 @@ pub fn exchange(frames: &[RequestFrame], requests: usize) -> Result<[Duration; 2
         let received = receiver.join().expect("the receiver doesn't panic");
         Ok([sent?, received?])
     })
+}
+
+/// Both ends of a connection.
+pub(crate) fn connected(listener: &TcpListener) -> Result<(TcpStream, TcpStream)> {
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    let (server, _) = listener.accept()?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    Ok((client, server))
 }
 
 /// Sends all, and takes the replies in order as soon as so many requests are unanswered as a generator has.

@@ -121,7 +121,9 @@ fn run(command: Command) -> Result<String, Failure> {
             Ok(serde_json::to_string(&Turn::Parts(parts)).expect("figures are numbers"))
         }
         Command::Small { data, shards, connections, seconds } => {
-            let failed = |error| Failure(4, format!("small requests can't be measured: {error}"));
+            let failed = |error| {
+                Failure(4, format!("small requests can't be measured in {}: {error}", data.display()))
+            };
             let micros = |time: Duration| time.as_nanos() as f64 / 1e3;
             let rate = echo::rate(connections.into(), shards.into(), Duration::from_secs(seconds));
             let measured = serde_json::json!({

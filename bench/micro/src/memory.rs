@@ -8,7 +8,8 @@ const HUGE: usize = 2 << 20;
 /// main thread: the C library's heap that grows is that one's.
 pub fn touch(bytes: usize) -> Result<()> {
     // SAFETY: settings of the allocator: pieces of any size come from the heap, and the heap doesn't shrink.
-    let taken = unsafe { libc::mallopt(libc::M_MMAP_MAX, 0) == 1 && libc::mallopt(libc::M_TRIM_THRESHOLD, -1) == 1 };
+    let taken =
+        unsafe { libc::mallopt(libc::M_MMAP_MAX, 0) == 1 && libc::mallopt(libc::M_TRIM_THRESHOLD, -1) == 1 };
     if !taken {
         return Err(Error::other("the allocator's settings can't be changed"));
     }

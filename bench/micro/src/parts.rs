@@ -3,8 +3,8 @@
 use crate::disk::{self, FLUSHES};
 use crate::limit::Parts;
 use crate::log::{self, BATCH, Log, Requests};
-use crate::{loopback, memory};
 use crate::shards::{Shards, own_blocks};
+use crate::{loopback, memory};
 use auriga_shards::limits::block_units;
 use auriga_shards::log::block::{Block, Place};
 use auriga_shards::place::{ShardId, StreamId};

@@ -6,10 +6,10 @@
 mod pacing;
 mod rings;
 
-use crate::disk;
 use crate::parts::{self, CpuTime};
 use crate::stage::{Ready, Stage, TRANSFERS, Work};
 use crate::whole::Whole;
+use crate::{disk, median};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -88,11 +88,8 @@ impl Steps {
         for _ in 0..ROUNDS {
             rounds.push(Self::measure_once(directory)?.figures());
         }
-        let median = |name: &String| {
-            let mut figures: Vec<f64> = rounds.iter().map(|round| round[name]).collect();
-            figures.sort_by(f64::total_cmp);
-            (name.clone(), figures[ROUNDS / 2])
-        };
+        let median =
+            |name: &String| (name.clone(), median::median(rounds.iter().map(|round| round[name]).collect()));
         Self::of(rounds[0].keys().map(median).collect()).map_err(std::io::Error::other)
     }
 

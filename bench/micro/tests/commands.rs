@@ -63,12 +63,27 @@ fn parts_are_measured_and_come_to_a_limit() {
 }
 
 #[test]
+fn small_requests_are_measured() {
+    let scratch = Scratch::new("small");
+    let data = scratch.0.to_str().expect("UTF-8");
+    let measured = micro(&["small", "--data", data, "--shards", "2", "--connections", "8", "--seconds", "1"]);
+    assert_ends(&measured, 0, &[]);
+    assert_eq!(fs::read_dir(&scratch.0).expect("it is there").count(), 0, "what was written is gone");
+    let figures: serde_json::Value = serde_json::from_slice(&measured.stdout).expect("JSON");
+    for name in ["write_us", "round_trip_us", "answered_per_second"] {
+        assert!(figures[name].as_f64().is_some_and(|figure| figure > 0.0), "{name}: {figures}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let scratch = Scratch::new("missing");
     let missing = scratch.0.join("nowhere");
     let missing = missing.to_str().expect("UTF-8");
     assert_ends(&micro(&["parts", "--data", missing, "--shards", "1"]), 4, &["can't be measured", missing]);
     assert_ends(&micro(&["parts", "--data", missing, "--shards", "129"]), 2, &["129"]);
+    let small = ["small", "--shards", "1", "--connections", "1", "--seconds", "1", "--data"];
+    assert_ends(&micro(&[&small[..], &[missing]].concat()), 4, &["can't be measured", missing]);
     assert_ends(&micro(&["limit", missing]), 4, &["can't read", missing]);
     let turns = scratch.0.join("turns");
     fs::write(&turns, "").expect("written");
@@ -137,7 +152,7 @@ fn a_wrong_prediction_ends_with_its_name() {
 
 #[test]
 fn scripts_refuse_what_they_do_not_know() {
-    let cases: [(&str, &[&str], &str); 13] = [
+    let cases: [(&str, &[&str], &str); 16] = [
         ("limits", &["--secnds", "3"], "unknown option --secnds"),
         ("limits", &["--seconds"], "--seconds needs a value"),
         ("limits", &["--seconds", "0"], "--seconds 0: expected"),
@@ -145,6 +160,9 @@ fn scripts_refuse_what_they_do_not_know() {
         ("limits", &["--shards", "-1"], "--shards -1: expected"),
         ("limits", &["--data", ""], "--data: the value is empty"),
         ("limits", &["5"], "unknown option 5"),
+        ("small", &["--secnds", "3"], "unknown option --secnds"),
+        ("small", &["--rounds", "0"], "--rounds 0: expected"),
+        ("small", &["--shards", "none"], "--shards none: expected"),
         ("instructions", &["--chek"], "unknown option --chek"),
         ("instructions", &["--check", "more"], "unknown option more"),
         ("model", &["--mesure"], "unknown option --mesure"),

@@ -58,7 +58,8 @@ pub fn boot(setup: &Setup<'_>, socket: &Path) -> (Server, String) {
     let disk = format!("driver=nbd,node-name=disk,server.type=unix,server.path={}", text(socket));
     let kernel = setup.tools.kernel();
     let append = format!(
-        "console=ttyS0,115200 quiet panic=-1 mitigations=off tsc=unstable random.trust_cpu=on NO_COLOR=1 {} -- start \
+        "console=ttyS0,115200 quiet panic=-1 mitigations=off tsc=unstable random.trust_cpu=on NO_COLOR=1 AURIGA_LOG_FORMAT=human \
+         {} -- start \
          --data /data/{LEDGER} --listen 0.0.0.0:7400 --histogram-interval 0 {}",
         setup.variable, setup.arguments
     );

@@ -68,7 +68,7 @@ fn listening_elsewhere_than_on_loopback_is_warned_of() {
         });
     }
     let mut server = start.listen("0.0.0.0:0").spawn();
-    server.wait_for("warning: listening on 0.0.0.0");
+    server.wait_for("WARN listening on 0.0.0.0");
     server.wait_for("There is no authentication yet");
     server.wait_until_serving();
     server.stop();
@@ -179,6 +179,14 @@ fn more_memory_than_there_is_is_not_touched() {
     let scratch = Scratch::new("prefault");
     let data = scratch.join("data");
     format(&data);
-    let start = Start::new(&data).with(&["--prefault", "1099511627776"]);
-    start.fail().expect(4, &["--prefault 1099511627776: this machine has", "ask for less"]);
+    let meminfo = std::fs::read_to_string("/proc/meminfo").expect("Linux");
+    let total =
+        meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")).expect("it is the first line");
+    let kibibytes: u64 = total.trim().trim_end_matches(" kB").parse().expect("a number");
+    let more = (kibibytes << 10) + 1;
+    let start = Start::new(&data).with(&["--prefault", &more.to_string()]);
+    start.fail().expect(
+        4,
+        &[&format!("--prefault {more}: this machine, or"), "bytes of memory to give: ask for less"],
+    );
 }

@@ -2,8 +2,10 @@
 //! generator, against a server as it is shipped.
 
 mod clock;
+mod config;
 mod environment;
 mod histograms;
+mod logs;
 mod output;
 mod signals;
 mod top;

@@ -12,7 +12,7 @@ fn expect_keys(value: &Value, keys: &[&str]) {
 
 #[test]
 fn every_command_has_a_help() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 18] = [
         &[],
         &["format"],
         &["start"],
@@ -27,6 +27,9 @@ fn every_command_has_a_help() {
         &["topology", "discover"],
         &["topology", "show"],
         &["topology", "check"],
+        &["config"],
+        &["config", "check"],
+        &["config", "print"],
         &["version"],
     ];
     for command in commands {
@@ -71,7 +74,7 @@ fn wrong_use_is_exit_code_two() {
         run_auriga(arguments).expect(2, &[word]);
     }
     let started: [(&[&str], &str); 8] = [
-        (&["--shards", "0"], "--shards: 0 shards"),
+        (&["--shards", "0"], "--shards 0: 0 shards"),
         (&["--shards", "129"], "1 to 128"),
         (&["--shards", "2", "--requests-max", "1000"], "--requests-max 1000"),
         (&["--shards", "2", "--replies-max", "1000"], "--replies-max 1000"),

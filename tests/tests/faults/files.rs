@@ -52,7 +52,8 @@ impl<'a> Days<'a> {
         for day in 0..2 {
             let server = serve(&days.today, CHECKPOINT_EVERY);
             days.book.open_accounts(&mut connect(server.address()), 1_000);
-            days.drive(&server, "is whole", 2);
+            let seed = days.random.u64(..);
+            assert!(drive_until(&server, &mut days.book, seed, "is whole", 2), "it goes on");
             fill_log(server.address(), REQUESTS, 8_190, 4).expect("the server answers");
             days.end(server);
             if day == 0 {
@@ -82,11 +83,6 @@ impl<'a> Days<'a> {
         self.book.check(&mut client, &mut self.random, true);
         self.book.check_history(&mut client, &mut self.random);
         server.stop();
-    }
-
-    fn drive(&mut self, server: &Server, words: &str, times: usize) {
-        let seed = self.random.u64(..);
-        assert!(drive_until(server, &mut self.book, seed, words, times), "it goes on");
     }
 
     /// The directory as it is today, changed.

@@ -2,6 +2,7 @@
 //!
 //! As many rings as 64 shards have between one and all others, each as long as the server's, so that a slot is cold when its turn comes.
 
+use crate::median::median;
 use auriga_shards::execute::message::{Lane, Message};
 use auriga_shards::limits::CONTROL_RING_SLOTS;
 use auriga_shards::mesh::Mesh;
@@ -67,7 +68,7 @@ fn take(meshes: &mut [Mesh], from: u16) {
 /// Nanoseconds a burst, which one thread both sends and takes.
 fn within(side: u16) -> f64 {
     let [(mut near, far_from), (mut far, near_from)] = sides(side);
-    median(|| {
+    repeat(|| {
         send(&mut near, far_from);
         take(&mut far, near_from);
     })
@@ -83,7 +84,7 @@ fn across(side: u16) -> f64 {
                 send(&mut far, near_from);
             }
         });
-        let to_and_fro = median(|| {
+        let to_and_fro = repeat(|| {
             send(&mut near, far_from);
             take(&mut near, far_from);
         });
@@ -91,17 +92,15 @@ fn across(side: u16) -> f64 {
     })
 }
 
-/// Of the bursts behind the first ones: another process may take a core for a while.
-fn median(mut burst: impl FnMut()) -> f64 {
-    let mut times: Vec<u128> = Vec::with_capacity((WARM_UP + BURSTS) as usize);
+/// The median time of the bursts behind the first ones, nanoseconds: another process may take a core for a while.
+fn repeat(mut burst: impl FnMut()) -> f64 {
+    let mut times = Vec::with_capacity((WARM_UP + BURSTS) as usize);
     for _ in 0..WARM_UP + BURSTS {
         let begun = Instant::now();
         burst();
-        times.push(begun.elapsed().as_nanos());
+        times.push(begun.elapsed().as_nanos() as f64);
     }
-    let measured = &mut times[WARM_UP as usize..];
-    measured.sort_unstable();
-    measured[measured.len() / 2] as f64
+    median(times.split_off(WARM_UP as usize))
 }
 
 fn poll() -> f64 {

@@ -15,6 +15,7 @@ mod glance;
 mod history;
 mod lifecycle;
 mod parking;
+mod repeats;
 mod span;
 
 use loom::thread::{self, JoinHandle};
