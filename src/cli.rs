@@ -6,11 +6,14 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::logging;
 use crate::offline::{backup, inspect, repair, restore};
 use crate::options::{Options, StartArguments};
-use crate::{directory, generate, server, status, topology};
+use crate::{directory, generate, histograms, server, status, top, topology};
 use auriga_shards::log::{IdMode, Identity};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Where a server is asked if nothing else is said.
+pub(crate) const ADDRESS: &str = "127.0.0.1:7400";
 
 /// Auriga: a ledger engine that runs on every core.
 ///
@@ -30,6 +33,10 @@ pub(crate) enum Command {
     Start(Box<StartArguments>),
     /// Ask a running server how it is
     Status(StatusArguments),
+    /// Show what each core of a running server does, again and again
+    Top(top::Arguments),
+    /// Show latencies by core and stage, of a running server or of its histogram logs, as tables and plots
+    Histograms(Box<histograms::Arguments>),
     /// Say what a data directory holds; reads only, the server must not run
     Inspect(InspectArguments),
     /// Copy a data directory, also while a server runs on it
@@ -77,7 +84,7 @@ enum Ids {
 #[derive(Args, Debug)]
 pub(crate) struct StatusArguments {
     /// The server
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7400")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ADDRESS)]
     pub(crate) address: String,
     /// Compute the digest of the whole state, too: takes about a second for 50 million ids
     #[arg(long)]
@@ -199,6 +206,8 @@ fn run(command: Command) -> Outcome<i32> {
         }
         Command::Start(asked) => start(*asked).map(|()| 0),
         Command::Status(asked) => status::run(&asked).map(|()| 0),
+        Command::Top(asked) => top::run(&asked).map(|()| 0),
+        Command::Histograms(asked) => histograms::run(&asked).map(|()| 0),
         Command::Inspect(asked) => inspect::run(&asked).map(|()| 0),
         Command::Backup(asked) => backup::run(&asked).map(|()| 0),
         Command::Restore(asked) => restore::run(&asked).map(|()| 0),

@@ -183,6 +183,11 @@ impl Connection {
         self.changed.notify();
     }
 
+    /// Requests that are whole in memory and not answered.
+    pub fn under_way(&self) -> u32 {
+        self.under_way.get()
+    }
+
     /// Whether no more of its requests are taken until it takes answers.
     fn is_owed_enough(&self) -> bool {
         let unsent_max = if self.unsent_of_all.is_short() { 0 } else { UNSENT_MAX };

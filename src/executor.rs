@@ -18,6 +18,7 @@ use crate::checkpointer;
 use crate::clock;
 use crate::connection::{Closed, Connection, SMALL_BUFFER, answer_size_max};
 use crate::doorbell::Doorbell;
+use crate::gauge::{self, Gauge};
 use crate::keeper::{News, Wish};
 use crate::monitor::figures::{Where, durations};
 use crate::monitor::watch::{Pressure, Watch};
@@ -166,6 +167,7 @@ pub struct Core {
     next_connection: Cell<u64>,
     shared: Arc<Shared>,
     doorbell: Arc<Doorbell>,
+    gauge: Gauge,
     drained: Cell<bool>,
     stopping_since: Cell<Option<u64>>,
     /// Deferred requests may be offered again.
@@ -205,6 +207,7 @@ impl Core {
             next_connection: Cell::new(1),
             shared,
             doorbell,
+            gauge: Gauge::default(),
             drained: Cell::new(false),
             stopping_since: Cell::new(None),
             room: Signal::default(),
@@ -229,6 +232,7 @@ impl Core {
         while !self.has_ended() {
             if self.turn() {
                 idle_since = None;
+                self.gauge.note_work();
                 turns += 1;
                 if turns % TURNS_A_BREATH == 0 {
                     self.doorbell.ring_anyway();
@@ -243,6 +247,7 @@ impl Core {
             self.state.borrow_mut().watch.idles(now);
             let is_early = now < *idle_since.get_or_insert(now) + self.shared.options.spin_ns;
             if is_early && !self.state.borrow().shard.is_idle() {
+                self.gauge.note_look(now);
                 runtime::yield_now().await;
                 continue;
             }
@@ -309,6 +314,17 @@ impl Core {
         self.perform(&mut state);
     }
 
+    /// Says what cores do, without the shard.
+    fn say_activity(&self, to: ConnectionId, header: &Header) -> Admission {
+        let mut state = self.state.borrow_mut();
+        let activity = gauge::activity(&self.shared, clock::now().monotonic_ns).encode();
+        let cluster = self.shared.directory.identity.cluster;
+        let reply = |size| Header::reply(header, 0, 0, cluster, size);
+        state.outputs.reply(to, reply, None, |body| body.extend_from_slice(&activity));
+        self.perform(&mut state);
+        Admission::Taken
+    }
+
     /// Hands a checked request to the shard.
     pub fn submit(&self, from: ConnectionId, command: Command, frame: &Frame<'_>) -> Admission {
         if self.shared.is_stopping() && command.writes() {
@@ -317,13 +333,20 @@ impl Core {
         if answer_size_max(command, frame.body()) > SMALL_BUFFER && self.unsent.is_short() {
             return Admission::Later;
         }
+        if command == Command::Activity {
+            return self.say_activity(from, &frame.header);
+        }
         let mut state = self.state.borrow_mut();
         let State { shard, outputs, watch, .. } = &mut *state;
         shard.step(clock::now(), Input::Request(from, *frame), outputs);
         watch.works();
+        self.gauge.note_request();
         let before = outputs.list.len();
         outputs.list.retain(|output| !matches!(output, Output::Deferred(who) if *who == from));
         let deferred = outputs.list.len() < before;
+        if command == Command::CreateTransfers && !deferred {
+            self.gauge.note_transfers(from, frame.records(), &outputs.list);
+        }
         self.perform(&mut state);
         self.shared.note_activity();
         if deferred { Admission::Later } else { Admission::Taken }
@@ -448,6 +471,7 @@ impl Core {
             self.turn();
             self.shared.hearts[self.number.index()].beat();
             let now = clock::now().monotonic_ns;
+            self.gauge.show(self.number, &self.shared, now, || self.under_way());
             if now >= looked_at + PATIENCE_EVERY_NS {
                 looked_at = now;
                 for connection in self.open_connections() {
@@ -482,6 +506,10 @@ impl Core {
         (figures.buffers, figures.buffers_free) = (made as u64, free as u64);
         figures.unsent = self.unsent.bytes() as u64;
         watch.show(shard, now_ns, &self.shared.boards[self.number.index()]);
+    }
+
+    fn under_way(&self) -> u64 {
+        self.connections.borrow().values().map(|connection| u64::from(connection.under_way())).sum()
     }
 
     fn open_connections(&self) -> Vec<Rc<Connection>> {

@@ -14,7 +14,10 @@ mod failure;
 #[cfg(test)]
 mod fuzz;
 mod gate;
+mod gauge;
 mod generate;
+mod histograms;
+mod hottest;
 mod keeper;
 mod logging;
 mod manager;
@@ -30,6 +33,7 @@ mod server;
 mod socket;
 mod status;
 mod storage;
+mod top;
 mod topology;
 
 #[global_allocator]

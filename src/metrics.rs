@@ -3,13 +3,13 @@
 
 use crate::doorbell::Doorbell;
 use crate::failure::Outcome;
+use auriga_plots::recording::{COMMENT, MAX_DIVISOR, tag};
 use auriga_shards::histograms::{Histograms, Recorder, Stage};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::fs::File;
-use std::io::BufWriter;
-use std::io::Write;
+use std::io::{LineWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -90,13 +90,13 @@ fn write_log(
         std::fs::rename(path, old_name(path))?;
     }
     let start = SystemTime::now();
-    let mut file = BufWriter::new(File::create(path)?);
+    let mut file = LineWriter::new(File::create(path)?);
     let mut serializer = V2DeflateSerializer::new();
     let mut writer = IntervalLogWriterBuilder::new()
-        .add_comment("Auriga: latency in nanoseconds, a tag per core and stage")
+        .add_comment(COMMENT)
         .with_start_time(start)
         .with_base_time(start)
-        .with_max_value_divisor(1e9)
+        .with_max_value_divisor(MAX_DIVISOR)
         .begin_log_with(&mut file, &mut serializer)?;
     let mut written = 0;
     while !stop() && written < FILE_SIZE_MAX {
@@ -109,7 +109,7 @@ fn write_log(
                     if histogram.is_empty() {
                         continue;
                     }
-                    let tag = format!("core{shard}-{}", stage.name());
+                    let tag = tag(shard as u32, stage.name());
                     let begin = end.saturating_sub(interval.length);
                     writer
                         .write_histogram(histogram, begin, interval.length, Tag::new(&tag))

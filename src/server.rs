@@ -8,6 +8,7 @@ use crate::doorbell::Doorbell;
 use crate::executor::{Core, Ends};
 use crate::failure::{Failure, Outcome};
 use crate::gate::{self, Door};
+use crate::hottest::Sample;
 use crate::keeper::{self, Client, Keeper};
 use crate::logging;
 use crate::manager::Manager;
@@ -20,6 +21,7 @@ use crate::room;
 use crate::runtime;
 use crate::socket;
 use crate::storage::{IO_URING_REMEDY, Storage};
+use arc_swap::ArcSwapOption;
 use auriga_numa_topology::{MemoryBinding, Topology};
 use auriga_shards::lead::Found;
 use auriga_shards::ledger::saved;
@@ -31,7 +33,8 @@ use auriga_shards::pacer::{Counts, LogEnd};
 use auriga_shards::place::{Placement, ShardId};
 use auriga_shards::shard::{Config, Shard};
 use auriga_signals::{
-    Activity, Board, Checkpoint, Count, Heart, HistoryProgress, LastCheckpoint, Lifecycle, Pace, Usage,
+    Activity, Board, Busy, Checkpoint, Count, Heart, HistoryProgress, LastCheckpoint, Lifecycle, Pace, Usage,
+    Watch,
 };
 use auriga_wire::report::Status;
 use rtrb::RingBuffer;
@@ -63,11 +66,20 @@ pub struct Shared {
     pub open: Vec<Count>,
     /// By core: what it shows for metrics.
     pub boards: Vec<Board>,
+    /// By core: what it has done.
+    pub busy: Vec<Busy>,
+    /// By core: the accounts that transfers touch, while somebody looks.
+    pub hottest: Vec<ArcSwapOption<Sample>>,
+    /// Whether somebody looks at what cores do.
+    pub watch: Watch,
+    /// Which core owns what.
+    pub placement: Placement,
     /// How far it is between its start and its end.
     pub lifecycle: Lifecycle,
     failure: OnceLock<Failure>,
     closed: Vec<(&'static str, Count)>,
-    started: Instant,
+    /// When the process was.
+    pub started: Instant,
     /// The newest epoch that the start has found in the log.
     pub log_end: u64,
     /// When a replay says how far it is.
@@ -300,10 +312,15 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     let spare = directory.spares().len() as u64 * LogFile::Stream { stream: 0, segment: 0 }.size();
     let bytes = files.iter().map(|file| file.size()).sum::<u64>() + spare;
     let usage = Arc::new(Usage::new(bytes, found.log_from));
+    let placement = Placement::new(shards as u16, random_number());
     let shared = Arc::new(Shared {
         directory: directory.clone(),
         open: (0..shards).map(|_| Count::default()).collect(),
         boards: (0..shards).map(|_| Figures::board()).collect(),
+        busy: (0..shards).map(|_| Busy::default()).collect(),
+        hottest: (0..shards).map(|_| ArcSwapOption::empty()).collect(),
+        watch: Watch::default(),
+        placement,
         lifecycle: Lifecycle::new(shards),
         failure: OnceLock::new(),
         closed: Closed::names().into_iter().map(|name| (name, Count::default())).collect(),
@@ -338,7 +355,6 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     });
     let (mut clients, mut doors, mut sources, mut executors) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let placement = Placement::new(shards as u16, random_number());
     let mut history = builder.map(|builder| History::new(builder, build_bell, ask_bell));
     let mut checkpointer = Checkpointer::new(checkpoint_bell, found.log_from);
     let mut found = Some(found);

@@ -48,7 +48,7 @@ pub(crate) fn run(asked: &StatusArguments) -> Outcome<()> {
     Ok(())
 }
 
-fn state(Status { state, epoch, log_end, .. }: &Status) -> String {
+pub(crate) fn state(Status { state, epoch, log_end, .. }: &Status) -> String {
     match state.as_str() {
         "replaying" => format!("replaying the log: epoch {epoch} of {log_end}"),
         state => state.into(),
@@ -64,7 +64,7 @@ fn checkpoint(status: &Status) -> String {
 }
 
 /// How far history is behind. An epoch without events may be newer than the newest with some.
-fn history(status: &Status) -> String {
+pub(crate) fn history(status: &Status) -> String {
     match status.history_epoch {
         None => "off".into(),
         Some(epoch) if epoch >= status.epoch => "complete".into(),

@@ -288,14 +288,20 @@ pub struct Start {
     command: Command,
     listen: &'static str,
     metrics: &'static str,
+    histogram_interval: &'static str,
 }
 
 impl Start {
     /// On a free port, with one shard unless another number is chosen.
     pub fn new(data: &Path) -> Self {
-        let mut command = auriga(&["start", "--histogram-interval", "0"]);
+        let mut command = auriga(&["start"]);
         command.arg("--data").arg(data);
-        Self { command, listen: "127.0.0.1:0", metrics: "127.0.0.1:0" }
+        Self { command, listen: "127.0.0.1:0", metrics: "127.0.0.1:0", histogram_interval: "0" }
+    }
+
+    /// With a log of its histograms, to which it adds every second.
+    pub fn histogram_log(self, log: &Path) -> Self {
+        Self { histogram_interval: "1", ..self }.with(&["--histogram-log", text(log)])
     }
 
     /// Listening elsewhere. Nobody but the test must be able to reach it.
@@ -335,6 +341,7 @@ impl Start {
     #[track_caller]
     pub fn spawn(mut self) -> Server {
         self.command.args(["--listen", self.listen, "--metrics", self.metrics]);
+        self.command.args(["--histogram-interval", self.histogram_interval]);
         Server::of(self.command)
     }
 

@@ -7,7 +7,7 @@ use crate::frame::{Command, Fault};
 use crate::pipeline::Pipeline;
 use crate::record::{Account, AccountBalance, AccountFlags, EventResult, Transfer, TransferFlags};
 use crate::reply::{Reply, ReplyBody};
-use crate::report::{ShardHistograms, Status};
+use crate::report::{Activity, ShardHistograms, Status};
 use crate::request::RequestFrame;
 use std::time::Duration;
 
@@ -208,6 +208,14 @@ impl Client {
     pub fn histograms(&mut self, shard: u32) -> Result<ShardHistograms, Error> {
         self.request(RequestFrame::histograms(shard), |reply, _| match reply.body {
             ReplyBody::Histograms(histograms) => Some(*histograms),
+            _ => None,
+        })
+    }
+
+    /// Asks what each core does, and looks at accounts for some seconds from then on: ask again for the ones that stand out.
+    pub fn activity(&mut self) -> Result<Activity, Error> {
+        self.request(RequestFrame::activity(), |reply, _| match reply.body {
+            ReplyBody::Activity(activity) => Some(*activity),
             _ => None,
         })
     }

@@ -48,6 +48,8 @@ pub enum Command {
     QueryAccounts = 9,
     /// Body: a [`crate::Filter`]. Reply: transfers, as they were executed.
     QueryTransfers = 10,
+    /// Body: 16 bytes, 0. Reply: [`crate::report::Activity`].
+    Activity = 11,
 }
 
 impl Command {
@@ -64,6 +66,7 @@ impl Command {
             8 => Self::AccountBalances,
             9 => Self::QueryAccounts,
             10 => Self::QueryTransfers,
+            11 => Self::Activity,
             _ => return None,
         })
     }
@@ -83,7 +86,7 @@ impl Command {
         match self {
             Self::CreateAccounts | Self::CreateTransfers => (RECORD_SIZE, REQUEST_RECORDS_MAX),
             Self::LookupAccounts | Self::LookupTransfers => (ID_SIZE, REQUEST_RECORDS_MAX),
-            Self::Status | Self::Histograms => (ID_SIZE, 1),
+            Self::Status | Self::Histograms | Self::Activity => (ID_SIZE, 1),
             Self::AccountTransfers | Self::AccountBalances | Self::QueryAccounts | Self::QueryTransfers => {
                 (FILTER_SIZE, 1)
             }
@@ -237,7 +240,7 @@ impl<'a> Frame<'a> {
         let Some(command) = Command::from_number(header.command) else {
             return Err(Fault::new(
                 FaultCode::UnknownCommand,
-                format!("found command {}, expected 1 to 10", header.command),
+                format!("found command {}, expected 1 to 11", header.command),
             ));
         };
         if header.status != 0 || header.timestamp != 0 || header.cursor != 0 {

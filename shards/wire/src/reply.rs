@@ -4,7 +4,7 @@ use crate::buffer::AlignedBuffer;
 use crate::code::FaultCode;
 use crate::frame::{Command, FRAME_SIZE_MAX, Fault, Frame, HEADER_SIZE, Header, REPLY, REQUEST_RECORDS_MAX};
 use crate::record::{Account, AccountBalance, EventResult, Transfer};
-use crate::report::{ShardHistograms, Status};
+use crate::report::{Activity, ShardHistograms, Status};
 use bytemuck::Pod;
 
 /// Room that a fresh reader makes; replies to creations that went well have 128 bytes.
@@ -48,6 +48,8 @@ pub enum ReplyBody<'a> {
     QueriedAccounts(&'a [Account]),
     /// Transfers by what they are.
     QueriedTransfers(&'a [Transfer]),
+    /// What each core does.
+    Activity(Box<Activity>),
     /// The whole request was refused.
     Refused(Fault),
 }
@@ -100,6 +102,7 @@ impl<'a> Reply<'a> {
             ReplyBody::AccountBalances(_) => Command::AccountBalances,
             ReplyBody::QueriedAccounts(_) => Command::QueryAccounts,
             ReplyBody::QueriedTransfers(_) => Command::QueryTransfers,
+            ReplyBody::Activity(_) => Command::Activity,
         };
         if found != command {
             let text = format!("request {} was {command:?}, its reply is one to {found:?}", self.request);
@@ -113,7 +116,7 @@ impl<'a> ReplyBody<'a> {
     fn decode(frame: &Frame<'a>) -> Result<Self, Fault> {
         let number = frame.header.command & !REPLY;
         let Some(command) = Command::from_number(number) else {
-            let text = format!("found a reply to command {number}, expected 1 to 10");
+            let text = format!("found a reply to command {number}, expected 1 to 11");
             return Err(Fault::new(FaultCode::UnknownCommand, text));
         };
         Ok(match command {
@@ -127,6 +130,7 @@ impl<'a> ReplyBody<'a> {
             Command::AccountBalances => Self::AccountBalances(records(frame.body())?),
             Command::QueryAccounts => Self::QueriedAccounts(records(frame.body())?),
             Command::QueryTransfers => Self::QueriedTransfers(records(frame.body())?),
+            Command::Activity => Self::Activity(Box::new(Activity::decode(frame.body())?)),
         })
     }
 }
@@ -297,6 +301,7 @@ mod tests {
             frame(Command::LookupTransfers, 0, bytemuck::bytes_of(&Transfer::default())),
             frame(Command::Status, 0, &Status { version: "1".into(), ..Status::default() }.encode()),
             frame(Command::Histograms, 0, &ShardHistograms::default().encode()),
+            frame(Command::Activity, 0, &Activity::default().encode()),
             frame(Command::Status, FaultCode::NotReady.number(), b"odd"),
         ]
     }
@@ -361,7 +366,7 @@ mod tests {
             (1, Command::CreateTransfers, 5, false),
             (2, Command::LookupAccounts, 1, true),
             (2, Command::LookupAccounts, 0, false),
-            (6, Command::LookupAccounts, 1, true),
+            (7, Command::LookupAccounts, 1, true),
         ];
         for (sample, command, items, good) in cases {
             let bytes = bytes(sample);

@@ -1,4 +1,4 @@
-//! The variable-shape answers, `status` and `histograms`, in rkyv's checked format.
+//! The variable-shape answers, `status`, `histograms` and `activity`, in rkyv's checked format.
 
 use crate::code::FaultCode;
 use crate::frame::Fault;
@@ -95,6 +95,47 @@ pub struct StageHistogram {
     pub v2: Vec<u8>,
 }
 
+/// What each core does. Counts are since the start of the process: two answers and the time between them give rates.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct Activity {
+    /// Time since the start of the process, nanoseconds.
+    pub uptime_ns: u64,
+    /// By core.
+    pub cores: Vec<CoreActivity>,
+    /// Debits and credits of the last seconds, estimated from those that were looked at. 0 if nobody asked before.
+    pub hits: u64,
+    /// The accounts with most of them, by core in no order.
+    pub hottest: Vec<HotAccount>,
+}
+
+/// What a core does.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct CoreActivity {
+    /// The shard.
+    pub shard: u32,
+    /// The CPU that its executor is pinned to.
+    pub cpu: u32,
+    /// For how long its thread has run and not only looked for work, nanoseconds.
+    pub busy_ns: u64,
+    /// Transfers that have arrived here and were not refused with their request.
+    pub transfers: u64,
+    /// Requests under way: whole in memory and not answered. 0 if nobody asked before.
+    pub under_way: u64,
+    /// Open connections.
+    pub connections: u64,
+}
+
+/// An account that stands out.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct HotAccount {
+    /// The account.
+    pub account: u128,
+    /// The shard that owns it.
+    pub shard: u32,
+    /// How many of the hits were its own, at least.
+    pub hits: u64,
+}
+
 macro_rules! codec {
     ($name:ident, $what:literal) => {
         impl $name {
@@ -116,3 +157,4 @@ macro_rules! codec {
 
 codec!(Status, "a status");
 codec!(ShardHistograms, "a shard's histograms");
+codec!(Activity, "what cores do");

@@ -54,6 +54,11 @@ impl RequestFrame {
         Self::of(Command::Histograms, &[u128::from(shard)])
     }
 
+    /// A frame that asks what each core does.
+    pub fn activity() -> Self {
+        Self::of(Command::Activity, &[0u128])
+    }
+
     /// A frame that asks about the past; `command` is one of those that [`Command::is_of_history`].
     pub fn ask(command: Command, filter: &Filter) -> Self {
         assert!(command.is_of_history(), "{command:?} takes no filter");

@@ -7,6 +7,7 @@
 mod activity;
 mod begin;
 mod board;
+mod busy;
 mod checkpoint;
 mod count;
 mod glance;
@@ -23,6 +24,7 @@ mod usage;
 pub use activity::Activity;
 pub use begin::Begin;
 pub use board::Board;
+pub use busy::{Busy, Watch};
 pub use checkpoint::{Checkpoint, LastCheckpoint};
 pub use count::Count;
 pub use glance::Glance;

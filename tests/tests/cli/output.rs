@@ -12,11 +12,13 @@ fn expect_keys(value: &Value, keys: &[&str]) {
 
 #[test]
 fn every_command_has_a_help() {
-    let commands: [&[&str]; 18] = [
+    let commands: [&[&str]; 20] = [
         &[],
         &["format"],
         &["start"],
         &["status"],
+        &["histograms"],
+        &["top"],
         &["inspect"],
         &["backup"],
         &["restore"],

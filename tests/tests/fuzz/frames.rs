@@ -3,7 +3,7 @@
 use auriga_fuzzing::{Flips, damage, inputs};
 use auriga_wire::frame::{Command, HEADER_SIZE, Header, seal};
 use auriga_wire::reply::{Reply, ReplyReader};
-use auriga_wire::report::{ShardHistograms, Status};
+use auriga_wire::report::{Activity, ShardHistograms, Status};
 use auriga_wire::{
     Account, AccountBalance, AlignedBuffer, EventResult, FaultCode, Filter, Frame, RequestFrame, Transfer,
 };
@@ -28,7 +28,7 @@ fn parse(bytes: &[u8]) {
 
 /// Every command.
 fn commands() -> impl Iterator<Item = Command> {
-    (1..=10).map(|number| Command::from_number(number).expect("there are ten"))
+    (1..=11).map(|number| Command::from_number(number).expect("there are eleven"))
 }
 
 /// A whole request, with its header as given but for size and checksum.
@@ -49,9 +49,9 @@ fn any_command_status_and_body_under_a_good_checksum() {
     let input = inputs!((u16, u32, u64, Vec<u8>));
     input.for_each(|(command, status, timestamp, body)| {
         let mut header = Header::request(Command::Status, 1, body.len());
-        header.command = match command % 25 {
-            low @ 0..=11 => low,
-            low @ 12..=23 => 0x8000 | (low - 12),
+        header.command = match command % 27 {
+            low @ 0..=12 => low,
+            low @ 13..=25 => 0x8000 | (low - 13),
             _ => *command,
         };
         header.status = if status % 4 == 0 { *status } else { 0 };
@@ -128,6 +128,7 @@ fn replies() -> Vec<(Command, Vec<u8>)> {
         Command::AccountBalances => bytes_of(&[AccountBalance::default(); 2]).to_vec(),
         Command::Status => status.encode().to_vec(),
         Command::Histograms => ShardHistograms::default().encode().to_vec(),
+        Command::Activity => Activity::default().encode().to_vec(),
     };
     let reply = |command, status, body: &[u8]| {
         let asked = Header::request(command, 7, 128);

@@ -8,6 +8,7 @@
 mod activity;
 mod begin;
 mod board;
+mod busy;
 mod checkpoint;
 mod count;
 mod doorbell;
