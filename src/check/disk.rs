@@ -185,7 +185,7 @@ pub fn judge_space(free: u64, used: u64, log_max: u64, shards: u64) -> Finding {
         let fix = format!(
             "when the disk is full new batches are refused: make room for {} more, or say how large the log may be (log-max), with room for \
              checkpoints and history beside it",
-            Unit::Bytes.show((may_take >> 20) << 20)
+            Unit::Bytes.show((may_take - free).div_ceil(1 << 20) << 20)
         );
         return Finding::bad(Level::Warning, name, found, need, fix);
     }
