@@ -1,5 +1,6 @@
 //! What `auriga-bench run` can be told.
 
+use crate::arrivals::Process;
 use crate::workload::{WORKERS_MAX, Workload};
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use std::path::PathBuf;
@@ -46,6 +47,9 @@ pub struct RunArgs {
     /// Transfers a second in an open loop, with latency from the intended send time [default: as fast as possible]
     #[arg(long, value_parser = rate)]
     pub rate: Option<f64>,
+    /// What separates the requests of an open loop
+    #[arg(long, value_enum, default_value_t = Process::Constant)]
+    pub arrivals: Process,
     /// Seconds of load before the measured ones
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     pub warm_up: f64,

@@ -4,20 +4,23 @@
 //! hands its commands to `main`, and what it sends to the measurements in `micro`.
 
 pub mod args;
+mod arrivals;
 pub mod ask;
 mod differences;
 pub mod draw;
 mod drive;
 pub mod failure;
 pub mod figures;
+mod generator;
 pub mod grow;
 mod load;
 pub mod model;
+mod money;
+mod phase;
 mod progress;
 pub mod replay;
 mod report;
 pub mod run;
-mod schedule;
 mod table;
 mod verify;
 pub mod workload;

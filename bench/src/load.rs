@@ -1,7 +1,7 @@
 //! One worker's load: makes requests, measures their answers and tells the model of them.
 
 use crate::differences::Differences;
-use crate::drive::Work;
+use crate::drive::{Sent, Work};
 use crate::failure::Failure;
 use crate::figures::{Figures, latency_histogram};
 use crate::model::Model;
@@ -116,9 +116,14 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn record(&mut self, since: Instant, now: Instant) {
+    fn record(&mut self, sent: Sent, now: Instant) {
+        let since = sent.intended;
         let latency = nanoseconds(since, now);
         self.figures.latency.saturating_record(latency);
+        self.figures.raw_latency.saturating_record(nanoseconds(sent.actual, now));
+        if let Some(lateness) = sent.lateness {
+            self.figures.lateness.saturating_record(lateness.as_nanos() as u64);
+        }
         if let Some(requests) = &mut self.figures.requests {
             requests.push((since, latency));
         }
@@ -160,32 +165,26 @@ impl Work for Load<'_> {
         Some(number)
     }
 
-    fn answered(
-        &mut self,
-        tag: u64,
-        reply: &Reply<'_>,
-        since: Instant,
-        now: Instant,
-    ) -> Result<bool, Failure> {
+    fn answered(&mut self, tag: u64, reply: &Reply<'_>, sent: Sent, now: Instant) -> Result<bool, Failure> {
         let batch = tag & !LOOKUP;
         let lookup = if tag == batch { None } else { self.lookup_after(batch) };
         match (&reply.body, lookup) {
             (ReplyBody::CreatedTransfers(results), None) => {
                 self.figures.counts.add(&self.model.executed(batch, reply.timestamp, results));
-                self.record(since, now);
+                self.record(sent, now);
             }
             (ReplyBody::Accounts(found), Some(LookUp::Accounts(random))) => {
-                self.figures.lookups.saturating_record(nanoseconds(since, now));
+                self.figures.lookups.saturating_record(nanoseconds(sent.intended, now));
                 self.found_accounts(found, random);
             }
             (ReplyBody::Transfers(found), Some(LookUp::Transfers(batch))) => {
-                self.figures.lookups.saturating_record(nanoseconds(since, now));
+                self.figures.lookups.saturating_record(nanoseconds(sent.intended, now));
                 self.found_transfers(found, batch);
             }
             (ReplyBody::Refused(fault), lookup) => {
                 if lookup.is_none() {
                     self.figures.counts.add(&self.model.turned_away(batch));
-                    self.record(since, now);
+                    self.record(sent, now);
                 }
                 self.stopped.get_or_insert_with(|| fault.to_string());
             }

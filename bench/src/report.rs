@@ -1,7 +1,10 @@
 //! What a run has to say: for people, and as one line of JSON.
 
+use crate::args::RunArgs;
 use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
+use crate::generator::Generator;
+use crate::run::Measured;
 use auriga_wire::Client;
 use auriga_wire::report::ShardHistograms;
 use hdrhistogram::Histogram;
@@ -33,8 +36,14 @@ pub struct Report {
     pub bytes_logged: u64,
     /// Epochs that the server flushed meanwhile.
     pub flushes: u64,
-    /// Latency of requests that create transfers.
+    /// Latency of requests that create transfers, from the time at which they should have been sent.
     pub latency_us: Latency,
+    /// The same from the time at which they were sent.
+    pub raw_latency_us: Latency,
+    /// Requests that were due and were not sent, because all in flight were unanswered; they are in no latency.
+    pub unsent: u64,
+    /// What the generator itself cost, and whether it was what held the load back.
+    pub generator: Generator,
     /// Pending transfers created, without warm-up; they are among `transfers`, as are posts, voids and chained ones.
     pub pendings: u64,
     /// Posts created, in full or in part.
@@ -47,6 +56,36 @@ pub struct Report {
     pub lookups: u64,
     /// Latency of these look-ups; zeros if there were none.
     pub lookup_latency_us: Latency,
+}
+
+impl Report {
+    /// Of a run.
+    pub fn of(args: &RunArgs, measured: &Measured, verified: bool) -> Self {
+        let Measured { figures, status, bytes_logged, flushes, .. } = measured;
+        let Counts { created, refused, pendings, posts, voids, chains } = figures.counts;
+        Self {
+            transfers_per_second: created as f64 / figures.seconds().max(1e-9),
+            transfers: created,
+            seconds: figures.seconds(),
+            refused,
+            verified,
+            shards: status.shards,
+            workload: args.workload.name().into(),
+            batch: args.batch,
+            bytes_logged: *bytes_logged,
+            flushes: *flushes,
+            latency_us: Latency::of(&figures.latency),
+            raw_latency_us: Latency::of(&figures.raw_latency),
+            unsent: figures.unsent,
+            generator: Generator::of(figures),
+            pendings,
+            posts,
+            voids,
+            chains,
+            lookups: figures.lookups.len(),
+            lookup_latency_us: Latency::of(&figures.lookups),
+        }
+    }
 }
 
 /// Quantiles in microseconds.
@@ -130,8 +169,9 @@ pub fn stage_table(rows: &[StageRow]) -> String {
 }
 
 /// The measured phase in words.
-pub fn summary(figures: &Figures, bytes_logged: u64, flushes: u64) -> String {
-    let Figures { counts, latency, lookups, .. } = figures;
+pub fn summary(measured: &Measured) -> String {
+    let Measured { figures, bytes_logged, flushes, .. } = measured;
+    let Figures { counts, latency, raw_latency, lateness, lookups, .. } = figures;
     let rate = counts.created as f64 / figures.seconds().max(1e-9);
     let mut text = format!(
         "{} transfers/s: {} created, {} refused in {:.3} s\n",
@@ -142,10 +182,17 @@ pub fn summary(figures: &Figures, bytes_logged: u64, flushes: u64) -> String {
     );
     text += &kinds(counts);
     text += &latency_line("request", latency, "requests");
+    if !lateness.is_empty() {
+        text += &latency_line(
+            "request from its actual send",
+            raw_latency,
+            "requests; that above counts from the intended one",
+        );
+    }
     if !lookups.is_empty() {
         text += &latency_line("look-up", lookups, "look-ups");
     }
-    text + &format!("log: {} bytes in {} flushes", count(bytes_logged), count(flushes))
+    text + &format!("log: {} bytes in {} flushes", count(*bytes_logged), count(*flushes))
 }
 
 /// A line about what was more than plain, if anything was.

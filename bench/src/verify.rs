@@ -2,7 +2,7 @@
 //! generator knows by itself.
 
 use crate::differences::Differences;
-use crate::drive::Work;
+use crate::drive::{Sent, Work};
 use crate::failure::Failure;
 use crate::model::{Model, Sums};
 use crate::workload::{Plan, account_id};
@@ -221,7 +221,7 @@ impl Work for TransferCheck<'_> {
         Some(number)
     }
 
-    fn answered(&mut self, tag: u64, reply: &Reply<'_>, _: Instant, _: Instant) -> Result<bool, Failure> {
+    fn answered(&mut self, tag: u64, reply: &Reply<'_>, _: Sent, _: Instant) -> Result<bool, Failure> {
         match &reply.body {
             ReplyBody::Transfers(found) => {
                 self.compare_group(tag, found);

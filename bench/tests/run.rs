@@ -3,7 +3,7 @@
 #[allow(dead_code, reason = "each test file uses its part of the helper")]
 mod fake_ledger;
 
-use fake_ledger::{Manner, start};
+use fake_ledger::{Manner, STALL, start};
 use std::process::{Command, Output};
 
 fn bench(address: &str, more: &[&str]) -> Output {
@@ -37,7 +37,7 @@ fn an_honest_ledger_is_verified() {
         assert!(report["transfers"].as_u64() > Some(0), "{text}");
         assert_eq!((&report["refused"], &report["shards"]), (&0.into(), &2.into()));
         let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
-        assert_eq!(keys.len(), 17, "{keys:?}");
+        assert_eq!(keys.len(), 20, "{keys:?}");
         assert!(text.contains("verified: 50 of 50 accounts"), "{text}");
         assert_eq!(text.lines().filter(|line| line.contains(" flush ")).count(), 2, "{text}");
     }
@@ -164,6 +164,27 @@ fn an_open_loop_keeps_its_rate() {
     assert!(sent == 10_000 || (sent < 10_000 && behind), "{text}");
 }
 
+/// A request that waits behind the stall is charged for it in the corrected latency, and not in the raw one; nor is the
+/// generator blamed, which could not send.
+#[test]
+fn a_stall_is_charged_from_the_intended_send_time() {
+    let open =
+        ["--rate", "20000", "--warm-up", "0", "--seconds", "1", "--connections", "1", "--in-flight", "1"];
+    for arrivals in ["constant", "poisson"] {
+        let output = bench(&start(Manner::Stalls), &[&open[..], &["--arrivals", arrivals]].concat());
+        let (text, report) = (stdout(&output), json(&output));
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        let p99 = |of: &serde_json::Value| of["p99"].as_f64().expect("a number");
+        let (corrected, raw) = (p99(&report["latency_us"]), p99(&report["raw_latency_us"]));
+        let lateness = p99(&report["generator"]["lateness_us"]);
+        let stall = STALL.as_micros() as f64;
+        assert!(corrected > stall / 2.0 && raw < corrected && lateness < stall / 2.0, "{text}");
+        assert!(report["latency_us"]["max"].as_f64() >= Some(stall), "{text}");
+        assert!(text.contains("from its actual send") && text.contains("its own lateness"), "{text}");
+        assert!(text.contains(&format!("{arrivals} arrivals")), "{text}");
+    }
+}
+
 #[test]
 fn a_connection_lost_fails_the_run() {
     let output = bench(&start(Manner::HangsUp), &[]);
@@ -182,6 +203,7 @@ fn exit_codes_tell_usage_and_environment_apart() {
         ["--rate", "0"],
         ["--connections", "0"],
         ["--timeout", "never"],
+        ["--arrivals", "sometimes"],
     ];
     for more in wrong {
         let output = bench(nobody, &more);
