@@ -1,6 +1,7 @@
 //! What `auriga-bench run` can be told.
 
 use crate::arrivals::Process;
+use crate::schedule;
 use crate::workload::{WORKERS_MAX, Workload};
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 8_190, value_parser = clap::value_parser!(u32).range(1..=REQUEST_RECORDS_MAX as i64))]
     pub batch: u32,
     /// Requests in flight on each connection
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=i64::from(schedule::IN_FLIGHT_MAX)))]
     pub in_flight: u32,
     /// Connections
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=60_000))]
@@ -56,6 +57,15 @@ pub struct RunArgs {
     /// Measured seconds
     #[arg(long, default_value_t = 10.0, value_parser = seconds)]
     pub seconds: f64,
+    /// Phases to run instead, each with its time and rate: a TOML file, see bench/README.md
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rate", "warm_up", "seconds"])]
+    pub schedule: Option<PathBuf>,
+    /// Divides all times of the schedule
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    pub shorten: Option<f64>,
+    /// Print the phases and the disk space that they need, and do nothing
+    #[arg(long)]
+    pub plan: bool,
     /// Seed of accounts and amounts; ids differ from run to run all the same
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -85,8 +95,13 @@ fn share(text: &str) -> Result<f64, String> {
     number(text, "a share from 0 to 1", 0.0..=1.0)
 }
 
+fn factor(text: &str) -> Result<f64, String> {
+    number(text, "a factor from 0.001 to 1,000,000", 0.001..=1e6)
+}
+
 fn rate(text: &str) -> Result<f64, String> {
-    number(text, "0.001 to 1,000,000,000 transfers a second", 0.001..=1e9)
+    let (min, max) = schedule::RATE;
+    number(text, "0.001 to 1,000,000,000 transfers a second", min..=max)
 }
 
 /// Reads a number of seconds.

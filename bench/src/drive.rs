@@ -97,6 +97,18 @@ impl Driver {
         Ok(driver)
     }
 
+    /// From now on so many requests may be in flight on each connection, up to the number that it was connected with. Nothing is in flight.
+    pub fn limit(&mut self, in_flight: usize) {
+        if self.in_flight == 0 {
+            self.room = (0..in_flight).flat_map(|_| 0..self.connections.len()).collect();
+        }
+    }
+
+    /// Requests without an answer: none, unless something failed.
+    pub fn unanswered(&self) -> u64 {
+        self.in_flight as u64
+    }
+
     /// Sends what `work` makes when `arrivals` says so, until either has no more and every request is answered.
     pub fn run(&mut self, work: &mut impl Work, arrivals: &mut Arrivals) -> Result<(), Failure> {
         let mut more = true;

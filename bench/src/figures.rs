@@ -46,6 +46,8 @@ pub struct Figures {
     pub lateness: Histogram<u64>,
     /// Requests that were due and were not sent, because all in flight were unanswered.
     pub unsent: u64,
+    /// Requests that were sent and are not answered, because something failed.
+    pub unanswered: u64,
     /// What the generator's threads spent.
     pub spent: Spent,
     /// When each of these was sent, or should have been, and its latency in nanoseconds; only if that was asked for.
@@ -67,6 +69,7 @@ impl Figures {
             raw_latency: latency_histogram(),
             lateness: latency_histogram(),
             unsent: 0,
+            unanswered: 0,
             spent: Spent::default(),
             requests: lists.then(Vec::new),
             lookups: latency_histogram(),
@@ -87,6 +90,7 @@ impl Figures {
             all.add(part).expect("both have the same bounds");
         }
         self.unsent += other.unsent;
+        self.unanswered += other.unanswered;
         self.spent.add(&other.spent);
         if let (Some(all), Some(others)) = (&mut self.requests, &other.requests) {
             all.extend(others);

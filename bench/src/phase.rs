@@ -8,6 +8,7 @@ use crate::figures::Figures;
 use crate::generator::Clocks;
 use crate::load::Load;
 use crate::progress::{Progress, REFRESH};
+use crate::report::count;
 use auriga_signals::Glance;
 use auriga_wire::Options;
 use std::thread;
@@ -22,8 +23,12 @@ pub struct Phase {
     pub seconds: f64,
     /// Transfers a second in an open loop; without, as fast as possible.
     pub rate: Option<Vec<Slope>>,
+    /// Requests in flight on each connection, if not as many as the command line says.
+    pub in_flight: Option<u32>,
     /// Whether it is in the figures.
     pub measured: bool,
+    /// Whether it is a step of a ramp.
+    pub step: bool,
 }
 
 /// A driver per worker, with the connections dealt out.
@@ -39,7 +44,27 @@ pub fn connect(
 }
 
 impl Phase {
-    /// Runs every worker for this time, as the phase of this number, and waits for the last reply.
+    /// Transfers that are due in it; `None` in a closed loop.
+    pub fn due(&self) -> Option<f64> {
+        self.rate.as_ref().map(|slopes| slopes.iter().map(Slope::area).sum())
+    }
+
+    /// Its rate for people.
+    pub fn rate_words(&self) -> String {
+        let Some(slopes) = &self.rate else { return "as fast as possible".into() };
+        let ends = slopes.iter().flat_map(|slope| [slope.from, slope.to]);
+        let (first, last) = (slopes[0].from, slopes[slopes.len() - 1].to);
+        let (low, high) = (ends.clone().fold(f64::MAX, f64::min), ends.fold(0.0, f64::max));
+        let number = |rate| count(rate as u64);
+        match slopes.len() {
+            _ if low == high => number(low),
+            1 => format!("{} to {}", number(first), number(last)),
+            _ => format!("{}, spikes of {}", number(low), number(high)),
+        }
+    }
+
+    /// Runs every worker for this time, as the phase of this number, and waits for the last reply. What was measured until something
+    /// failed, if it did.
     pub fn run(
         &self,
         number: u64,
@@ -47,7 +72,10 @@ impl Phase {
         drivers: &mut [Driver],
         loads: &mut [Load<'_>],
         glances: &[Glance],
-    ) -> Result<Figures, Failure> {
+    ) -> (Figures, Option<Failure>) {
+        for driver in drivers.iter_mut() {
+            driver.limit(self.in_flight.unwrap_or(args.in_flight) as usize);
+        }
         let mut progress = Progress::start(&self.name, Duration::from_secs_f64(self.seconds));
         let start = Instant::now();
         let results = thread::scope(|scope| {
@@ -64,7 +92,8 @@ impl Phase {
                         let result = driver.run(load, &mut arrivals);
                         let spent = clocks.spent();
                         bar_thread.unpark();
-                        result.map(|()| Figures { unsent: arrivals.unsent(), spent, ..load.take_figures() })
+                        let (unsent, unanswered) = (arrivals.unsent(), driver.unanswered());
+                        (Figures { unsent, unanswered, spent, ..load.take_figures() }, result.err())
                     })
                 })
                 .collect();
@@ -76,11 +105,12 @@ impl Phase {
             joined.collect::<Vec<_>>()
         });
         progress.finish();
-        let mut figures = Figures::new(args.requests.is_some());
-        for part in results {
-            figures.add(&part?);
+        let (mut figures, mut failed) = (Figures::new(args.requests.is_some()), None);
+        for (part, failure) in results {
+            figures.add(&part);
+            failed = failed.or(failure);
         }
-        Ok(figures)
+        (figures, failed)
     }
 
     /// When a worker's requests are due. The rate of transfers is met on average: look-ups come on top of it.

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
 use crate::generator::Generator;
 use crate::run::Measured;
+use crate::steps::{Knee, PhaseReport};
 use auriga_wire::Client;
 use auriga_wire::report::ShardHistograms;
 use hdrhistogram::Histogram;
@@ -42,6 +43,8 @@ pub struct Report {
     pub raw_latency_us: Latency,
     /// Requests that were due and were not sent, because all in flight were unanswered; they are in no latency.
     pub unsent: u64,
+    /// Requests that were sent and not answered, because the connection was lost or the server said nothing for too long.
+    pub unanswered: u64,
     /// What the generator itself cost, and whether it was what held the load back.
     pub generator: Generator,
     /// Pending transfers created, without warm-up; they are among `transfers`, as are posts, voids and chained ones.
@@ -56,6 +59,10 @@ pub struct Report {
     pub lookups: u64,
     /// Latency of these look-ups; zeros if there were none.
     pub lookup_latency_us: Latency,
+    /// What each phase has shown, warm-up included.
+    pub phases: Vec<PhaseReport>,
+    /// The last step of a ramp that the server kept up with; `null` without steps, or if not even the first was.
+    pub knee: Option<Knee>,
 }
 
 impl Report {
@@ -77,6 +84,7 @@ impl Report {
             latency_us: Latency::of(&figures.latency),
             raw_latency_us: Latency::of(&figures.raw_latency),
             unsent: figures.unsent,
+            unanswered: figures.unanswered,
             generator: Generator::of(figures),
             pendings,
             posts,
@@ -84,12 +92,14 @@ impl Report {
             chains,
             lookups: figures.lookups.len(),
             lookup_latency_us: Latency::of(&figures.lookups),
+            phases: measured.phases.clone(),
+            knee: Knee::of(&measured.phases),
         }
     }
 }
 
 /// Quantiles in microseconds.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Latency {
     /// Median.
     pub p50: f64,

@@ -1,15 +1,16 @@
 //! `auriga-bench run`: load, measure, verify, report. Read it from top to bottom.
 
 use crate::args::{RunArgs, Verify};
-use crate::arrivals::Slope;
 use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
 use crate::generator::Generator;
 use crate::load::Load;
 use crate::model::code_name;
 use crate::money::verify_money;
+use crate::outline;
 use crate::phase::{Phase, connect};
 use crate::report::{self, Report, StageRow, count, say};
+use crate::steps::{Knee, PhaseReport};
 use crate::verify;
 use crate::workload::Plan;
 use auriga_signals::Glance;
@@ -29,21 +30,27 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
             "{workers} workers share {connections} connections: --connections must be at least --workers"
         )));
     }
+    let phases = outline::phases(args)?;
+    if args.plan {
+        say(&outline::table(args, &phases));
+        return Ok(true);
+    }
     let options =
         Options { read_timeout: Duration::from_secs_f64(args.timeout.max(0.001)), ..Options::default() };
     let mut client = Client::connect(&args.address, options.clone())?;
     let status = client.status(false)?;
     say(&introduction(args, &status));
-    create_accounts(&mut client, &plan(args), &status)?;
+    say(&outline::needs(args, &phases, Some(&status)));
+    create_accounts(&mut client, &plan(args, &phases), &status)?;
     let before = verify::balances(&mut client, args.accounts)?;
 
     let started = Instant::now();
-    let plan = plan(args);
+    let plan = plan(args, &phases);
     let glances: Vec<Glance> = (0..args.workers).map(|_| Glance::default()).collect();
     let lists = args.requests.is_some();
     let load = |(glance, worker)| Load::new(plan, worker, started, lists, glance);
     let mut loads: Vec<Load<'_>> = glances.iter().zip(0..).map(load).collect();
-    let measured = measure(args, &options, &mut client, &mut loads, &glances)?;
+    let measured = measure(args, &options, &phases, &mut client, &mut loads, &glances)?;
     if let (Some(path), Some(requests)) = (&args.requests, &measured.figures.requests) {
         let written = write_requests(path, requests, started, plan.started_ms);
         written.map_err(|error| Failure::Failed(format!("can't write {}: {error}", path.display())))?;
@@ -52,7 +59,10 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     say(&report::summary(&measured));
     say(&Generator::of(&measured.figures).words());
     say(&remarks(args, &loads, &measured));
-    let verified = verify_money(args, &options, &mut client, &before, &mut loads)?;
+    let verified = match measured.failed {
+        None => verify_money(args, &options, &mut client, &before, &mut loads)?,
+        Some(_) => false,
+    };
     say("latency by core and stage, of the measured time:");
     say(&report::stage_table(&measured.stages));
     let stopped = loads.iter().any(|load| load.stopped.is_some());
@@ -60,7 +70,10 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
         let report = Report::of(args, &measured, verified && args.verify != Verify::None);
         say(&serde_json::to_string(&report).map_err(|error| Failure::Failed(error.to_string()))?);
     }
-    Ok(verified && !stopped)
+    match measured.failed {
+        Some(failure) => Err(failure),
+        None => Ok(verified && !stopped),
+    }
 }
 
 /// What the load has shown.
@@ -78,52 +91,76 @@ pub struct Measured {
     pub flushes: u64,
     /// The stages of each core meanwhile.
     pub stages: Vec<StageRow>,
+    /// Each phase alone.
+    pub phases: Vec<PhaseReport>,
+    /// What ended the load, if something failed.
+    pub failed: Option<Failure>,
 }
 
-/// What is done, one after the other; the measured phases come last.
-fn phases(args: &RunArgs) -> Vec<Phase> {
-    let phase = |name: &str, seconds, measured| {
-        let rate = args.rate.map(|rate| vec![Slope { seconds, from: rate, to: rate }]);
-        Phase { name: name.into(), seconds, rate, measured }
-    };
-    let phases = [phase("warm-up", args.warm_up, false), phase("measuring", args.seconds, true)];
-    phases.into_iter().filter(|phase| phase.measured || phase.seconds > 0.0).collect()
-}
-
-/// Runs the phases.
+/// Runs the phases, until one fails or the server wants no more.
 fn measure(
     args: &RunArgs,
     options: &Options,
+    phases: &[Phase],
     client: &mut Client,
     loads: &mut [Load<'_>],
     glances: &[Glance],
 ) -> Result<Measured, Failure> {
-    let mut drivers = connect(args, options, args.connections as usize, args.in_flight as usize)?;
+    let at_start = client.status(false)?;
+    let mut drivers = connect(args, options, args.connections as usize, in_flight_max(args, phases))?;
     let (mut figures, mut whole) = (Figures::new(args.requests.is_some()), Counts::default());
+    let width = phases.iter().map(|phase| phase.name.len()).max().unwrap_or_default();
+    if args.schedule.is_some() {
+        say(&PhaseReport::header(width));
+    }
+    let (mut reports, mut failed) = (Vec::new(), None);
     let mut before: Option<(Status, Vec<StageRow>)> = None;
-    for (phase, number) in phases(args).into_iter().zip(0..) {
+    for (phase, number) in phases.iter().zip(0..) {
         if phase.measured && before.is_none() {
             let status = client.status(false)?;
             let stages = report::fetch_histograms(client, status.shards)?;
             before = Some((status, stages));
         }
-        let part = phase.run(number, args, &mut drivers, loads, glances)?;
+        let (part, failure) = phase.run(number, args, &mut drivers, loads, glances);
         whole.add(&part.counts);
-        if phase.measured {
+        if phase.measured || failure.is_some() {
             figures.add(&part);
         }
+        let report = PhaseReport::of(phase, &part);
+        if args.schedule.is_some() {
+            say(&report.line(width));
+        }
+        reports.push(report);
+        failed = failure;
+        if failed.is_some() || loads.iter().any(|load| load.stopped.is_some()) {
+            break;
+        }
     }
-    let status = client.status(false)?;
-    let stages = report::fetch_histograms(client, status.shards)?;
-    let (status_before, stages_before) = before.unwrap_or_default();
+    let (status_before, stages_before) = before.unwrap_or_else(|| (at_start.clone(), Vec::new()));
+    let (status, stages) = match failed {
+        Some(_) => (status_before.clone(), Vec::new()),
+        None => {
+            let status = client.status(false)?;
+            let stages = report::fetch_histograms(client, status.shards)?;
+            (status, report::since(stages, &stages_before)?)
+        }
+    };
     Ok(Measured {
         figures,
         whole,
         bytes_logged: status.bytes_logged.saturating_sub(status_before.bytes_logged),
         flushes: status.flushes.saturating_sub(status_before.flushes),
-        stages: report::since(stages, &stages_before)?,
+        stages,
         status,
+        phases: reports,
+        failed,
     })
+}
+
+/// Most requests in flight on a connection, of all phases.
+fn in_flight_max(args: &RunArgs, phases: &[Phase]) -> usize {
+    let in_flight = |phase: &Phase| phase.in_flight.unwrap_or(args.in_flight);
+    phases.iter().map(in_flight).max().unwrap_or(args.in_flight) as usize
 }
 
 /// Writes when each request was sent, or should have been, in nanoseconds since 1970, and its latency in nanoseconds.
@@ -144,6 +181,7 @@ fn write_requests(
 
 fn introduction(args: &RunArgs, status: &Status) -> String {
     let speed = match args.rate {
+        _ if args.schedule.is_some() => format!("by a schedule, {} arrivals", args.arrivals.name()),
         Some(rate) => {
             format!("{} transfers/s in an open loop, {} arrivals", count(rate as u64), args.arrivals.name())
         }
@@ -166,14 +204,15 @@ fn introduction(args: &RunArgs, status: &Status) -> String {
     )
 }
 
-fn plan(args: &RunArgs) -> Plan {
+fn plan(args: &RunArgs, phases: &[Phase]) -> Plan {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let in_flight = args.connections.div_ceil(u32::from(args.workers)) * args.in_flight;
+    let connections = args.connections.div_ceil(u32::from(args.workers)) as usize;
+    let in_flight = connections * in_flight_max(args, phases);
     Plan {
         workload: args.workload,
         accounts: args.accounts,
         batch: args.batch,
-        lag: u64::from(in_flight) * 2,
+        lag: in_flight as u64 * 2,
         hot: (args.hot_share * (1_u64 << 32) as f64) as u64,
         failing: (args.failing_share * (1_u64 << 32) as f64) as u64,
         seed: args.seed,
@@ -217,6 +256,15 @@ fn remarks(args: &RunArgs, loads: &[Load<'_>], measured: &Measured) -> String {
             count(figures.unsent),
             args.batch
         ));
+    }
+    if figures.unanswered > 0 {
+        lines.push(format!(
+            "NOT VERIFIED: {} requests were sent and never answered; they are in no latency above",
+            count(figures.unanswered)
+        ));
+    }
+    if let Some(knee) = Knee::of(&measured.phases) {
+        lines.push(knee.words());
     }
     for stopped in loads.iter().filter_map(|load| load.stopped.as_ref()) {
         lines.push(format!("stopped early, the server refused a request: {stopped}"));
