@@ -1,8 +1,10 @@
 //! What `auriga-bench run` can be told.
 
 use crate::arrivals::Process;
+use crate::draw::Drawn;
 use crate::schedule;
-use crate::workload::{WORKERS_MAX, Workload};
+use crate::sizes::Sizes;
+use crate::workload::{Mix, WORKERS_MAX, Workload};
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use std::path::PathBuf;
 
@@ -30,6 +32,9 @@ pub struct RunArgs {
     /// Transfers a request
     #[arg(long, default_value_t = 8_190, value_parser = clap::value_parser!(u32).range(1..=REQUEST_RECORDS_MAX as i64))]
     pub batch: u32,
+    /// Transfers a request, drawn for each, instead of --batch: fixed:N, uniform:MIN..MAX, log-uniform:MIN..MAX, choice:SIZE=SHARE,...
+    #[arg(long, value_name = "DISTRIBUTION", overrides_with = "batch")]
+    pub sizes: Option<Sizes>,
     /// Requests in flight on each connection
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=i64::from(schedule::IN_FLIGHT_MAX)))]
     pub in_flight: u32,
@@ -39,9 +44,15 @@ pub struct RunArgs {
     /// Threads that generate load; each has its part of the connections
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(WORKERS_MAX)))]
     pub workers: u8,
-    /// Share of transfers that touch account 1, 0 to 1
+    /// How accounts are drawn: uniform, zipf:EXPONENT, or ping-pong (of fixed pairs, a transfer and the same one back)
+    #[arg(long, default_value = "uniform", value_name = "DISTRIBUTION")]
+    pub accounts_drawn: Drawn,
+    /// Share of transfers that touch a hot account, 0 to 1
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub hot_share: f64,
+    /// The hot accounts: 1 to N
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub hot_accounts: u32,
     /// Share of transfers that are meant to be refused, because their credit account is not there, 0 to 1
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub failing_share: f64,
@@ -72,6 +83,9 @@ pub struct RunArgs {
     /// Kind of work
     #[arg(long, value_enum, default_value_t = Workload::Plain)]
     pub workload: Workload,
+    /// Kinds of work by their shares, instead: as in plain=8,two-phase=4,linked=4,lookup=1,query=1
+    #[arg(long, value_name = "SHARES", conflicts_with = "workload")]
+    pub mix: Option<Mix>,
     /// How much is verified afterwards
     #[arg(long, value_enum, default_value_t = Verify::All)]
     pub verify: Verify,
@@ -84,6 +98,29 @@ pub struct RunArgs {
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     pub json: bool,
+}
+
+impl RunArgs {
+    /// The sizes of requests.
+    pub fn sizes(&self) -> Sizes {
+        self.sizes.unwrap_or(Sizes::Fixed(self.batch))
+    }
+
+    /// The kinds of work.
+    pub fn mix(&self) -> Mix {
+        self.mix.unwrap_or_else(|| self.workload.mix())
+    }
+
+    /// The name of the work.
+    pub fn work(&self) -> String {
+        self.mix.map_or_else(|| self.workload.name().into(), |mix| mix.to_string())
+    }
+
+    /// Requests sent for each one that creates transfers, on average.
+    pub fn requests_per_batch(&self) -> f64 {
+        let (lookups, queries) = self.mix().reads();
+        1.0 + lookups + queries
+    }
 }
 
 fn number(text: &str, what: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, String> {

@@ -49,7 +49,7 @@ fn bytes_logged(phase: &Phase, batch: f64) -> f64 {
 
 /// The phases as a table, and what they need.
 pub fn table(args: &RunArgs, phases: &[Phase]) -> String {
-    let batch = f64::from(args.batch);
+    let batch = args.sizes().mean();
     let width = phases.iter().map(|phase| phase.name.len()).max().unwrap_or(0).max("phase".len());
     let mut text = format!(
         "{:<width$} {:>10} {:>27} {:>9} {:>17} {:>12}\n",
@@ -75,7 +75,7 @@ pub fn table(args: &RunArgs, phases: &[Phase]) -> String {
 
 /// The room that the server's disk needs, in words; of a server that says how much of its log it keeps, or of one unknown.
 pub fn needs(args: &RunArgs, phases: &[Phase], status: Option<&Status>) -> String {
-    let bytes: f64 = phases.iter().map(|phase| bytes_logged(phase, f64::from(args.batch))).sum();
+    let bytes: f64 = phases.iter().map(|phase| bytes_logged(phase, args.sizes().mean())).sum();
     let planned = match phases.iter().any(|phase| phase.rate.is_none()) {
         true => format!(" (at {} transfers/s where no rate is given)", count(FLAT_OUT as u64)),
         false => String::new(),

@@ -118,7 +118,7 @@ impl Phase {
         let Some(rate) = &self.rate else {
             return Arrivals::flat_out(start, Duration::from_secs_f64(self.seconds));
         };
-        let requests_per_transfer = args.workload.requests_per_batch() / f64::from(args.batch);
+        let requests_per_transfer = args.requests_per_batch() / args.sizes().mean();
         let requests = |slope: &Slope| Slope {
             from: slope.from * requests_per_transfer,
             to: slope.to * requests_per_transfer,

@@ -29,10 +29,14 @@ pub struct Report {
     pub verified: bool,
     /// The server's shards.
     pub shards: u32,
-    /// The kind of work.
+    /// The kind of work, or the shares of kinds.
     pub workload: String,
-    /// Transfers a request.
+    /// Most transfers a request.
     pub batch: u32,
+    /// The distribution of transfers a request.
+    pub sizes: String,
+    /// The distribution of accounts.
+    pub accounts_drawn: String,
     /// Bytes that the server logged meanwhile.
     pub bytes_logged: u64,
     /// Epochs that the server flushed meanwhile.
@@ -55,7 +59,7 @@ pub struct Report {
     pub voids: u64,
     /// Linked chains created.
     pub chains: u64,
-    /// Look-ups answered meanwhile.
+    /// Look-ups and queries answered meanwhile.
     pub lookups: u64,
     /// Latency of these look-ups; zeros if there were none.
     pub lookup_latency_us: Latency,
@@ -77,8 +81,10 @@ impl Report {
             refused,
             verified,
             shards: status.shards,
-            workload: args.workload.name().into(),
-            batch: args.batch,
+            workload: args.work(),
+            batch: args.sizes().max(),
+            sizes: args.sizes().to_string(),
+            accounts_drawn: args.accounts_drawn.to_string(),
             bytes_logged: *bytes_logged,
             flushes: *flushes,
             latency_us: Latency::of(&figures.latency),
@@ -200,7 +206,7 @@ pub fn summary(measured: &Measured) -> String {
         );
     }
     if !lookups.is_empty() {
-        text += &latency_line("look-up", lookups, "look-ups");
+        text += &latency_line("read", lookups, "look-ups and queries");
     }
     text + &format!("log: {} bytes in {} flushes", count(*bytes_logged), count(*flushes))
 }

@@ -12,7 +12,7 @@ use crate::phase::{Phase, connect};
 use crate::report::{self, Report, StageRow, count, say};
 use crate::steps::{Knee, PhaseReport};
 use crate::verify;
-use crate::workload::Plan;
+use crate::workload::{Plan, Workload};
 use auriga_signals::Glance;
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use auriga_wire::report::Status;
@@ -30,6 +30,12 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
             "{workers} workers share {connections} connections: --connections must be at least --workers"
         )));
     }
+    if args.hot_accounts > args.accounts {
+        let RunArgs { hot_accounts, accounts, .. } = args;
+        return Err(Failure::Usage(format!(
+            "--hot-accounts {hot_accounts}: there are {accounts} --accounts"
+        )));
+    }
     let phases = outline::phases(args)?;
     if args.plan {
         say(&outline::table(args, &phases));
@@ -39,6 +45,11 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
         Options { read_timeout: Duration::from_secs_f64(args.timeout.max(0.001)), ..Options::default() };
     let mut client = Client::connect(&args.address, options.clone())?;
     let status = client.status(false)?;
+    if args.mix().reads().1 > 0.0 && status.history_epoch.is_none() {
+        return Err(Failure::Usage(
+            "--mix has queries: the server must keep history (auriga start --history on)".into(),
+        ));
+    }
     say(&introduction(args, &status));
     say(&outline::needs(args, &phases, Some(&status)));
     create_accounts(&mut client, &plan(args, &phases), &status)?;
@@ -187,17 +198,20 @@ fn introduction(args: &RunArgs, status: &Status) -> String {
         }
         None => "as fast as possible".into(),
     };
+    let words = args.mix.map_or_else(|| args.workload.words().into(), |mix| format!("work {mix}"));
+    let size = args.sizes.map_or_else(|| count(args.batch.into()), |sizes| sizes.to_string());
     format!(
         "server {} at {}: {} shards, cluster {}, ids {}\n\
-         {}, {} accounts, {} a request, {} connections with {} requests in flight, {speed}, seed {}",
+         {}, {} accounts drawn {}, {} a request, {} connections with {} requests in flight, {speed}, seed {}",
         status.version,
         args.address,
         status.shards,
         status.cluster,
         status.id_mode,
-        args.workload.words(),
+        words,
         count(args.accounts.into()),
-        count(args.batch.into()),
+        args.accounts_drawn,
+        size,
         args.connections,
         args.in_flight,
         args.seed
@@ -208,13 +222,17 @@ fn plan(args: &RunArgs, phases: &[Phase]) -> Plan {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let connections = args.connections.div_ceil(u32::from(args.workers)) as usize;
     let in_flight = connections * in_flight_max(args, phases);
+    let share = |share: f64| (share * (1_u64 << 32) as f64) as u64;
     Plan {
-        workload: args.workload,
+        mix: args.mix(),
+        limited: args.mix.is_none() && args.workload == Workload::Limited,
         accounts: args.accounts,
-        batch: args.batch,
+        drawn: args.accounts_drawn,
+        sizes: args.sizes(),
         lag: in_flight as u64 * 2,
-        hot: (args.hot_share * (1_u64 << 32) as f64) as u64,
-        failing: (args.failing_share * (1_u64 << 32) as f64) as u64,
+        hot: share(args.hot_share),
+        hot_accounts: args.hot_accounts,
+        failing: share(args.failing_share),
         seed: args.seed,
         run: fastrand::u32(..),
         started_ms: now.as_millis() as u64,
@@ -251,10 +269,10 @@ fn remarks(args: &RunArgs, loads: &[Load<'_>], measured: &Measured) -> String {
     let mut lines = Vec::new();
     if figures.unsent > 0 {
         lines.push(format!(
-            "behind schedule: {} requests of {} were due and not sent, because all in flight were unanswered; \
+            "behind schedule: {} requests of {:.0} transfers, on average, were due and not sent, because all in flight were unanswered; \
              they are in no latency above",
             count(figures.unsent),
-            args.batch
+            args.sizes().mean()
         ));
     }
     if figures.unanswered > 0 {

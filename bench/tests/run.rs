@@ -37,7 +37,7 @@ fn an_honest_ledger_is_verified() {
         assert!(report["transfers"].as_u64() > Some(0), "{text}");
         assert_eq!((&report["refused"], &report["shards"]), (&0.into(), &2.into()));
         let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
-        assert_eq!(keys.len(), 23, "{keys:?}");
+        assert_eq!(keys.len(), 25, "{keys:?}");
         assert!(text.contains("verified: 50 of 50 accounts"), "{text}");
         assert_eq!(text.lines().filter(|line| line.contains(" flush ")).count(), 2, "{text}");
     }
@@ -74,6 +74,55 @@ fn every_workload_is_verified_and_counted() {
             assert_eq!(text.contains("look-ups during the load found"), expected[4], "{text}");
         }
     }
+}
+
+#[test]
+fn sizes_accounts_and_shares_of_any_distribution_are_verified() {
+    let mix = ["--mix", "plain=3,two-phase=2,linked=1,lookup=2"];
+    let cases: [&[&str]; 8] = [
+        &["--sizes", "uniform:1..200"],
+        &["--sizes", "log-uniform:1..8190", "--connections", "1"],
+        &["--sizes", "choice:1=50,500=1", "--accounts-drawn", "zipf:1.1"],
+        &["--accounts-drawn", "ping-pong", "--hot-share", "0.5", "--hot-accounts", "5"],
+        &["--accounts-drawn", "zipf", "--workload", "limited", "--failing-share", "0.1"],
+        &mix,
+        &[mix[0], mix[1], "--sizes", "uniform:1..100", "--workers", "2"],
+        &[
+            mix[0],
+            mix[1],
+            "--sizes",
+            "log-uniform:1..300",
+            "--accounts-drawn",
+            "ping-pong",
+            "--in-flight",
+            "1",
+        ],
+    ];
+    for more in cases {
+        for manner in [Manner::Honest, Manner::RefusesSome] {
+            let output = bench(&start(manner), more);
+            let (text, report) = (stdout(&output), json(&output));
+            assert_eq!(output.status.code(), Some(0), "{more:?} {manner:?}: {text}");
+            assert_eq!(report["verified"], true, "{more:?} {manner:?}: {text}");
+            assert!(report["transfers"].as_u64() > Some(0), "{text}");
+            for option in ["sizes", "accounts_drawn"] {
+                let chosen =
+                    more.iter().position(|name| name.trim_start_matches("--").replace('-', "_") == option);
+                let chosen = chosen.map(|place| more[place + 1]);
+                let told = report[option].as_str().expect("a text");
+                assert!(chosen.is_none_or(|chosen| told.starts_with(chosen)), "{option}: {text}");
+            }
+        }
+        let output = bench(&start(Manner::InventsMoney), more);
+        assert_eq!(output.status.code(), Some(1), "{more:?}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn queries_need_a_history() {
+    let output = bench(&start(Manner::Honest), &["--mix", "plain=1,query=1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--history on"));
 }
 
 #[test]
@@ -317,6 +366,10 @@ fn exit_codes_tell_usage_and_environment_apart() {
         ["--timeout", "never"],
         ["--arrivals", "sometimes"],
         ["--shorten", "2"],
+        ["--sizes", "uniform:9..1"],
+        ["--accounts-drawn", "normal"],
+        ["--mix", "lookup=1"],
+        ["--hot-accounts", "51"],
         ["--schedule", "not-there.toml"],
     ];
     for more in wrong {
