@@ -1,6 +1,10 @@
 //! What `auriga-bench run` can be told.
 
-use crate::workload::{WORKERS_MAX, Workload};
+use crate::arrivals::Process;
+use crate::draw::Drawn;
+use crate::schedule;
+use crate::sizes::Sizes;
+use crate::workload::{Mix, WORKERS_MAX, Workload};
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use std::path::PathBuf;
 
@@ -28,8 +32,11 @@ pub struct RunArgs {
     /// Transfers a request
     #[arg(long, default_value_t = 8_190, value_parser = clap::value_parser!(u32).range(1..=REQUEST_RECORDS_MAX as i64))]
     pub batch: u32,
+    /// Transfers a request, drawn for each, instead of --batch: fixed:N, uniform:MIN..MAX, log-uniform:MIN..MAX, choice:SIZE=SHARE,...
+    #[arg(long, value_name = "DISTRIBUTION", overrides_with = "batch")]
+    pub sizes: Option<Sizes>,
     /// Requests in flight on each connection
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=i64::from(schedule::IN_FLIGHT_MAX)))]
     pub in_flight: u32,
     /// Connections
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=60_000))]
@@ -37,27 +44,48 @@ pub struct RunArgs {
     /// Threads that generate load; each has its part of the connections
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(WORKERS_MAX)))]
     pub workers: u8,
-    /// Share of transfers that touch account 1, 0 to 1
+    /// How accounts are drawn: uniform, zipf:EXPONENT, or ping-pong (of fixed pairs, a transfer and the same one back)
+    #[arg(long, default_value = "uniform", value_name = "DISTRIBUTION")]
+    pub accounts_drawn: Drawn,
+    /// Share of transfers that touch a hot account, 0 to 1
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub hot_share: f64,
+    /// The hot accounts: 1 to N
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub hot_accounts: u32,
     /// Share of transfers that are meant to be refused, because their credit account is not there, 0 to 1
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub failing_share: f64,
     /// Transfers a second in an open loop, with latency from the intended send time [default: as fast as possible]
     #[arg(long, value_parser = rate)]
     pub rate: Option<f64>,
+    /// What separates the requests of an open loop
+    #[arg(long, value_enum, default_value_t = Process::Constant)]
+    pub arrivals: Process,
     /// Seconds of load before the measured ones
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     pub warm_up: f64,
     /// Measured seconds
     #[arg(long, default_value_t = 10.0, value_parser = seconds)]
     pub seconds: f64,
+    /// Phases to run instead, each with its time and rate: a TOML file, see bench/README.md
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rate", "warm_up", "seconds"])]
+    pub schedule: Option<PathBuf>,
+    /// Divides all times of the schedule
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    pub shorten: Option<f64>,
+    /// Print the phases and the disk space that they need, and do nothing
+    #[arg(long)]
+    pub plan: bool,
     /// Seed of accounts and amounts; ids differ from run to run all the same
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Kind of work
     #[arg(long, value_enum, default_value_t = Workload::Plain)]
     pub workload: Workload,
+    /// Kinds of work by their shares, instead: as in plain=8,two-phase=4,linked=4,lookup=1,query=1
+    #[arg(long, value_name = "SHARES", conflicts_with = "workload")]
+    pub mix: Option<Mix>,
     /// How much is verified afterwards
     #[arg(long, value_enum, default_value_t = Verify::All)]
     pub verify: Verify,
@@ -72,6 +100,29 @@ pub struct RunArgs {
     pub json: bool,
 }
 
+impl RunArgs {
+    /// The sizes of requests.
+    pub fn sizes(&self) -> Sizes {
+        self.sizes.unwrap_or(Sizes::Fixed(self.batch))
+    }
+
+    /// The kinds of work.
+    pub fn mix(&self) -> Mix {
+        self.mix.unwrap_or_else(|| self.workload.mix())
+    }
+
+    /// The name of the work.
+    pub fn work(&self) -> String {
+        self.mix.map_or_else(|| self.workload.name().into(), |mix| mix.to_string())
+    }
+
+    /// Requests sent for each one that creates transfers, on average.
+    pub fn requests_per_batch(&self) -> f64 {
+        let (lookups, queries) = self.mix().reads();
+        1.0 + lookups + queries
+    }
+}
+
 fn number(text: &str, what: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| format!("found `{text}`, expected {what}"))?;
     if range.contains(&value) { Ok(value) } else { Err(format!("found {value}, expected {what}")) }
@@ -81,8 +132,13 @@ fn share(text: &str) -> Result<f64, String> {
     number(text, "a share from 0 to 1", 0.0..=1.0)
 }
 
+fn factor(text: &str) -> Result<f64, String> {
+    number(text, "a factor from 0.001 to 1,000,000", 0.001..=1e6)
+}
+
 fn rate(text: &str) -> Result<f64, String> {
-    number(text, "0.001 to 1,000,000,000 transfers a second", 0.001..=1e9)
+    let (min, max) = schedule::RATE;
+    number(text, "0.001 to 1,000,000,000 transfers a second", min..=max)
 }
 
 /// Reads a number of seconds.

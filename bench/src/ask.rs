@@ -62,7 +62,7 @@ pub fn run(args: &AskArgs) -> Result<bool, Failure> {
 }
 
 /// Whether these can be the newest transfers of the account.
-fn is_right(transfers: &[Transfer], account: u128, limit: u32) -> bool {
+pub(crate) fn is_right(transfers: &[Transfer], account: u128, limit: u32) -> bool {
     let is_of_it = |t: &Transfer| t.debit_account_id == account || t.credit_account_id == account;
     transfers.len() <= limit as usize
         && transfers.iter().all(is_of_it)

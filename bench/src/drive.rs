@@ -2,8 +2,8 @@
 //!
 //! The loop knows nothing of what it sends: a [`Work`] makes the requests and takes the answers.
 
+use crate::arrivals::{Arrivals, Due};
 use crate::failure::Failure;
-use crate::schedule::{Due, Schedule};
 use auriga_wire::{Options, Pipeline, Reply, RequestFrame};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -18,6 +18,17 @@ const EVENTS_MAX: usize = 256;
 /// Longest sleep, so that a silent server is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
+/// When a request was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// When it should have been; in a closed loop, when it was.
+    pub intended: Instant,
+    /// When it was.
+    pub actual: Instant,
+    /// Of an open loop: how long it could have been sent before that, because it was due and there was room for it.
+    pub lateness: Option<Duration>,
+}
+
 /// Makes requests and takes their answers.
 pub trait Work {
     /// Whether the next request may be sent now. If not, an answer that is under way must change that.
@@ -28,21 +39,15 @@ pub trait Work {
     /// Writes the next request and returns a tag for it; `None` when nothing is left to ask.
     fn next(&mut self, now: Instant, frame: &mut RequestFrame) -> Option<u64>;
 
-    /// Takes the answer to the request of this tag, sent (or intended to be sent) at `since`. `false`: send no more.
-    fn answered(
-        &mut self,
-        tag: u64,
-        reply: &Reply<'_>,
-        since: Instant,
-        now: Instant,
-    ) -> Result<bool, Failure>;
+    /// Takes the answer to the request of this tag. `false`: send no more.
+    fn answered(&mut self, tag: u64, reply: &Reply<'_>, sent: Sent, now: Instant) -> Result<bool, Failure>;
 }
 
 #[derive(Debug)]
 struct Outstanding {
     number: u64,
     tag: u64,
-    since: Instant,
+    sent: Sent,
 }
 
 #[derive(Debug)]
@@ -60,6 +65,8 @@ pub struct Driver {
     room: VecDeque<usize>,
     silence_max: Duration,
     in_flight: usize,
+    /// Since when the next request could be sent, as far as the server is concerned; `None`: it still can't.
+    possible_since: Option<Instant>,
 }
 
 impl Driver {
@@ -78,6 +85,7 @@ impl Driver {
             room: (0..in_flight).flat_map(|_| 0..connections).collect(),
             silence_max: options.read_timeout,
             in_flight: 0,
+            possible_since: None,
         };
         for index in 0..connections {
             let pipeline = Pipeline::connect(address, options, in_flight)?;
@@ -89,13 +97,26 @@ impl Driver {
         Ok(driver)
     }
 
-    /// Sends what `work` makes when `schedule` says so, until either has no more and every request is answered.
-    pub fn run(&mut self, work: &mut impl Work, schedule: &mut Schedule) -> Result<(), Failure> {
+    /// From now on so many requests may be in flight on each connection, up to the number that it was connected with. Nothing is in flight.
+    pub fn limit(&mut self, in_flight: usize) {
+        if self.in_flight == 0 {
+            self.room = (0..in_flight).flat_map(|_| 0..self.connections.len()).collect();
+        }
+    }
+
+    /// Requests without an answer: none, unless something failed.
+    pub fn unanswered(&self) -> u64 {
+        self.in_flight as u64
+    }
+
+    /// Sends what `work` makes when `arrivals` says so, until either has no more and every request is answered.
+    pub fn run(&mut self, work: &mut impl Work, arrivals: &mut Arrivals) -> Result<(), Failure> {
         let mut more = true;
         let mut heard = Instant::now();
+        self.possible_since = Some(heard);
         let mut events = Vec::with_capacity(EVENTS_MAX);
         loop {
-            let sleep = self.send(work, schedule, &mut more)?;
+            let sleep = self.send(work, arrivals, &mut more)?;
             if !more && self.in_flight == 0 {
                 return Ok(());
             }
@@ -103,6 +124,7 @@ impl Driver {
             let now = Instant::now();
             if self.in_flight == 0 || self.receive(work, &events, now, &mut more)? {
                 heard = now;
+                self.possible_since.get_or_insert(now);
             }
             if now - heard > self.silence_max {
                 return Err(Failure::Failed(format!(
@@ -118,13 +140,13 @@ impl Driver {
     fn send(
         &mut self,
         work: &mut impl Work,
-        schedule: &mut Schedule,
+        arrivals: &mut Arrivals,
         more: &mut bool,
     ) -> Result<Duration, Failure> {
         let mut items = 0;
         while *more {
             let now = Instant::now();
-            let intended = match schedule.next(now) {
+            let intended = match arrivals.next(now) {
                 Due::Over => {
                     *more = false;
                     break;
@@ -133,13 +155,16 @@ impl Driver {
                 Due::Since(intended) => Some(intended),
                 Due::Now => None,
             };
-            let Some(&index) = self.room.front() else {
+            let may_send = work.may_send();
+            assert!(
+                may_send || self.in_flight > 0,
+                "only an answer makes a request possible, and none is under way"
+            );
+            let Some(&index) = self.room.front().filter(|_| may_send) else {
+                self.possible_since = None;
                 return Ok(SLEEP_MAX);
             };
-            if !work.may_send() {
-                assert!(self.in_flight > 0, "only an answer makes a request possible, and none is under way");
-                return Ok(SLEEP_MAX);
-            }
+            let possible_since = *self.possible_since.get_or_insert(now);
             if items >= ITEMS_A_TURN {
                 return Ok(Duration::ZERO);
             }
@@ -150,12 +175,15 @@ impl Driver {
                 break;
             };
             items += frame.items();
-            let since = intended.unwrap_or_else(Instant::now);
+            let actual = Instant::now();
+            let lateness =
+                intended.map(|intended| actual.saturating_duration_since(intended.max(possible_since)));
             let number = connection.pipeline.try_submit(frame)?;
-            connection.outstanding.push(Outstanding { number, tag, since });
+            let sent = Sent { intended: intended.unwrap_or(actual), actual, lateness };
+            connection.outstanding.push(Outstanding { number, tag, sent });
             self.room.pop_front();
             self.in_flight += 1;
-            schedule.sent();
+            arrivals.sent();
         }
         Ok(SLEEP_MAX)
     }
@@ -186,8 +214,8 @@ impl Driver {
             while let Some((number, reply)) = pipeline.try_receive()? {
                 let place = outstanding.iter().position(|request| request.number == number);
                 let place = place.expect("the pipeline answers what was submitted");
-                let Outstanding { tag, since, .. } = outstanding.swap_remove(place);
-                *more &= work.answered(tag, &reply, since, now)?;
+                let Outstanding { tag, sent, .. } = outstanding.swap_remove(place);
+                *more &= work.answered(tag, &reply, sent, now)?;
                 self.in_flight -= 1;
                 self.room.push_back(index);
                 any = true;

@@ -1,5 +1,6 @@
 //! What a phase of the load measures.
 
+use crate::generator::Spent;
 use hdrhistogram::Histogram;
 use std::time::Instant;
 
@@ -37,8 +38,18 @@ impl Counts {
 pub struct Figures {
     /// Transfers.
     pub counts: Counts,
-    /// Latency of each request that creates transfers.
+    /// Latency of each request that creates transfers, from the time at which it should have been sent.
     pub latency: Histogram<u64>,
+    /// The same from the time at which it was sent.
+    pub raw_latency: Histogram<u64>,
+    /// Of an open loop: how late the generator itself was with each of them.
+    pub lateness: Histogram<u64>,
+    /// Requests that were due and were not sent, because all in flight were unanswered.
+    pub unsent: u64,
+    /// Requests that were sent and are not answered, because something failed.
+    pub unanswered: u64,
+    /// What the generator's threads spent.
+    pub spent: Spent,
     /// When each of these was sent, or should have been, and its latency in nanoseconds; only if that was asked for.
     pub requests: Option<Vec<(Instant, u64)>>,
     /// Latency of each look-up.
@@ -55,6 +66,11 @@ impl Figures {
         Self {
             counts: Counts::default(),
             latency: latency_histogram(),
+            raw_latency: latency_histogram(),
+            lateness: latency_histogram(),
+            unsent: 0,
+            unanswered: 0,
+            spent: Spent::default(),
             requests: lists.then(Vec::new),
             lookups: latency_histogram(),
             first_send: None,
@@ -62,11 +78,20 @@ impl Figures {
         }
     }
 
-    /// Adds another worker's.
+    /// Adds another worker's, or another phase's.
     pub fn add(&mut self, other: &Self) {
         self.counts.add(&other.counts);
-        self.latency.add(&other.latency).expect("both have the same bounds");
-        self.lookups.add(&other.lookups).expect("both have the same bounds");
+        for (all, part) in [
+            (&mut self.latency, &other.latency),
+            (&mut self.raw_latency, &other.raw_latency),
+            (&mut self.lateness, &other.lateness),
+            (&mut self.lookups, &other.lookups),
+        ] {
+            all.add(part).expect("both have the same bounds");
+        }
+        self.unsent += other.unsent;
+        self.unanswered += other.unanswered;
+        self.spent.add(&other.spent);
         if let (Some(all), Some(others)) = (&mut self.requests, &other.requests) {
             all.extend(others);
         }

@@ -4,20 +4,29 @@
 //! hands its commands to `main`, what it sends to the measurements in `micro`, and what it sends and says to `peer`.
 
 pub mod args;
+mod arrivals;
 pub mod ask;
 pub mod differences;
 pub mod draw;
 mod drive;
+mod event;
 pub mod failure;
 pub mod figures;
+mod generator;
 pub mod grow;
 mod load;
+mod mix;
 pub mod model;
+mod money;
+mod outline;
+mod phase;
 mod progress;
 pub mod replay;
 pub mod report;
 pub mod run;
 mod schedule;
+pub mod sizes;
+mod steps;
 mod table;
 mod verify;
 pub mod workload;

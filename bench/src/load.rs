@@ -1,21 +1,23 @@
 //! One worker's load: makes requests, measures their answers and tells the model of them.
 
+use crate::ask;
 use crate::differences::Differences;
-use crate::drive::Work;
+use crate::drive::{Sent, Work};
 use crate::failure::Failure;
 use crate::figures::{Figures, latency_histogram};
 use crate::model::Model;
-use crate::workload::{CODE, LEDGER, LookUp, Plan};
+use crate::workload::{CODE, LEDGER, NUMBER_BITS, Plan, Read, account_id};
 use auriga_signals::Glance;
 use auriga_wire::frame::Command;
-use auriga_wire::{Account, Reply, ReplyBody, RequestFrame, Transfer};
+use auriga_wire::{Account, Filter, Reply, ReplyBody, RequestFrame, Transfer};
 use hdrhistogram::Histogram;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// How often a worker says what its p99 was.
 const GLANCE: Duration = Duration::from_millis(500);
-/// The bit of a tag that says: the look-up after this batch, not the batch.
-const LOOKUP: u64 = 1 << 63;
+/// The bit of a tag that says: a read after this batch, not the batch. Which one stands above the batch's number.
+const READ: u64 = 1 << 63;
 
 /// One worker's load.
 #[derive(Debug)]
@@ -28,8 +30,8 @@ pub struct Load<'a> {
     pub looked_up: u64,
     /// What look-ups meanwhile found, and should not have.
     pub lookup_differences: Differences,
-    /// The batch after which a look-up is due.
-    lookup_due: Option<u64>,
+    /// The batch after which reads are due, and which ones.
+    reads_due: (u64, Range<u32>),
     figures: Figures,
     recent: Histogram<u64>,
     recent_until: Instant,
@@ -45,7 +47,7 @@ impl<'a> Load<'a> {
             stopped: None,
             looked_up: 0,
             lookup_differences: Differences::default(),
-            lookup_due: None,
+            reads_due: (0, 0..0),
             figures: Figures::new(lists),
             recent: latency_histogram(),
             recent_until: started + GLANCE,
@@ -61,34 +63,39 @@ impl<'a> Load<'a> {
         std::mem::replace(&mut self.figures, Figures::new(lists))
     }
 
-    fn lookup_after(&self, batch: u64) -> Option<LookUp> {
-        self.model.plan.lookup_after(self.model.worker, batch)
+    fn read_after(&self, batch: u64, number: u32) -> Read {
+        self.model.plan.read_after(self.model.worker, batch, number)
     }
 
-    fn write_lookup(&self, lookup: LookUp, frame: &mut RequestFrame) {
+    fn write_read(&self, read: Read, frame: &mut RequestFrame) {
         let plan = &self.model.plan;
-        let size = plan.batch as usize;
-        match lookup {
-            LookUp::Accounts(random) => {
-                frame.begin(Command::LookupAccounts, size);
-                for (place, id) in frame.records_mut::<u128>().iter_mut().zip(plan.lookup_accounts(random)) {
+        match read {
+            Read::Accounts(random, size) => {
+                frame.begin(Command::LookupAccounts, size as usize);
+                for (place, id) in
+                    frame.records_mut::<u128>().iter_mut().zip(plan.lookup_accounts(random, size))
+                {
                     *place = id;
                 }
             }
-            LookUp::Transfers(batch) => {
-                frame.begin(Command::LookupTransfers, size);
+            Read::Transfers(batch) => {
+                frame.begin(Command::LookupTransfers, self.model.size(batch) as usize);
                 let first_id = self.model.first_id(batch);
                 for (place, id) in frame.records_mut::<u128>().iter_mut().zip(first_id..) {
                     *place = id;
                 }
             }
+            Read::Newest(account, limit) => {
+                frame.begin(Command::AccountTransfers, 1);
+                frame.records_mut::<Filter>()[0] = Filter::newest_of(account_id(account), limit);
+            }
         }
     }
 
     /// Every account is there, whatever it holds by now.
-    fn found_accounts(&mut self, found: &[Account], random: fastrand::Rng) {
+    fn found_accounts(&mut self, found: &[Account], random: fastrand::Rng, size: u32) {
         let mut found = found.iter().peekable();
-        for id in self.model.plan.lookup_accounts(random) {
+        for id in self.model.plan.lookup_accounts(random, size) {
             match found.next_if(|account| account.id == id) {
                 Some(Account { ledger: LEDGER, code: CODE, flags: 0, .. }) => self.looked_up += 1,
                 Some(account) => {
@@ -116,9 +123,25 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn record(&mut self, since: Instant, now: Instant) {
+    /// These can be the newest transfers of the account.
+    fn found_newest(&mut self, found: &[Transfer], account: u32, limit: u32) {
+        let id = account_id(account);
+        match ask::is_right(found, id, limit) {
+            true => self.looked_up += found.len() as u64,
+            false => self.lookup_differences.note(|| {
+                format!("a query answered {} transfers that are not the newest of account {id}", found.len())
+            }),
+        }
+    }
+
+    fn record(&mut self, sent: Sent, now: Instant) {
+        let since = sent.intended;
         let latency = nanoseconds(since, now);
         self.figures.latency.saturating_record(latency);
+        self.figures.raw_latency.saturating_record(nanoseconds(sent.actual, now));
+        if let Some(lateness) = sent.lateness {
+            self.figures.lateness.saturating_record(lateness.as_nanos() as u64);
+        }
         if let Some(requests) = &mut self.figures.requests {
             requests.push((since, latency));
         }
@@ -141,51 +164,52 @@ fn nanoseconds(since: Instant, now: Instant) -> u64 {
 
 impl Work for Load<'_> {
     fn may_send(&self) -> bool {
-        self.lookup_due.is_some() || self.model.may_send()
+        !self.reads_due.1.is_empty() || self.model.may_send()
     }
 
     fn next(&mut self, now: Instant, frame: &mut RequestFrame) -> Option<u64> {
         if self.stopped.is_some() {
             return None;
         }
-        if let Some(batch) = self.lookup_due.take() {
-            let lookup = self.lookup_after(batch).expect("one is due only if one was drawn");
-            self.write_lookup(lookup, frame);
-            return Some(LOOKUP | batch);
+        let (batch, reads) = &mut self.reads_due;
+        if let Some(number) = reads.next() {
+            let batch = *batch;
+            let read = self.read_after(batch, number);
+            self.write_read(read, frame);
+            return Some(READ | u64::from(number) << NUMBER_BITS | batch);
         }
         let ms = (now - self.started).as_millis() as u32;
-        frame.begin(Command::CreateTransfers, self.model.plan.batch as usize);
+        frame.begin(Command::CreateTransfers, self.model.next_size() as usize);
         let number = self.model.send(ms, frame.records_mut());
-        self.lookup_due = self.lookup_after(number).map(|_| number);
+        self.reads_due = (number, 0..self.model.plan.reads_after(self.model.worker, number));
         Some(number)
     }
 
-    fn answered(
-        &mut self,
-        tag: u64,
-        reply: &Reply<'_>,
-        since: Instant,
-        now: Instant,
-    ) -> Result<bool, Failure> {
-        let batch = tag & !LOOKUP;
-        let lookup = if tag == batch { None } else { self.lookup_after(batch) };
-        match (&reply.body, lookup) {
+    fn answered(&mut self, tag: u64, reply: &Reply<'_>, sent: Sent, now: Instant) -> Result<bool, Failure> {
+        let batch = tag & ((1 << NUMBER_BITS) - 1);
+        let number = (tag & !READ) >> NUMBER_BITS;
+        let read = (tag & READ != 0).then(|| self.read_after(batch, number as u32));
+        if read.is_some() {
+            self.figures.lookups.saturating_record(nanoseconds(sent.intended, now));
+        }
+        match (&reply.body, read) {
             (ReplyBody::CreatedTransfers(results), None) => {
                 self.figures.counts.add(&self.model.executed(batch, reply.timestamp, results));
-                self.record(since, now);
+                self.record(sent, now);
             }
-            (ReplyBody::Accounts(found), Some(LookUp::Accounts(random))) => {
-                self.figures.lookups.saturating_record(nanoseconds(since, now));
-                self.found_accounts(found, random);
+            (ReplyBody::Accounts(found), Some(Read::Accounts(random, size))) => {
+                self.found_accounts(found, random, size);
             }
-            (ReplyBody::Transfers(found), Some(LookUp::Transfers(batch))) => {
-                self.figures.lookups.saturating_record(nanoseconds(since, now));
+            (ReplyBody::Transfers(found), Some(Read::Transfers(batch))) => {
                 self.found_transfers(found, batch);
             }
-            (ReplyBody::Refused(fault), lookup) => {
-                if lookup.is_none() {
+            (ReplyBody::AccountTransfers(found), Some(Read::Newest(account, limit))) => {
+                self.found_newest(found, account, limit);
+            }
+            (ReplyBody::Refused(fault), read) => {
+                if read.is_none() {
                     self.figures.counts.add(&self.model.turned_away(batch));
-                    self.record(since, now);
+                    self.record(sent, now);
                 }
                 self.stopped.get_or_insert_with(|| fault.to_string());
             }

@@ -18,7 +18,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Generate load, measure it, verify balances and transfers
-    Run(args::RunArgs),
+    Run(Box<args::RunArgs>),
     /// Send transfers from a CSV file and compare the balances
     Replay(replay::ReplayArgs),
     /// Ask for the newest transfers of random accounts, and measure the answers

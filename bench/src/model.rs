@@ -102,6 +102,16 @@ impl Model {
         }
     }
 
+    /// How many transfers a batch has.
+    pub fn size(&self, number: u64) -> u32 {
+        self.plan.size(self.worker, number)
+    }
+
+    /// How many the next batch has.
+    pub fn next_size(&self) -> u32 {
+        self.size(self.batches.len() as u64)
+    }
+
     /// Whether the next batch may be sent: what it resolves was answered.
     pub fn may_send(&self) -> bool {
         match self.plan.resolves(self.batches.len() as u64) {
@@ -138,7 +148,7 @@ impl Model {
     /// A batch was refused as a whole.
     pub fn turned_away(&mut self, number: u64) -> Counts {
         self.batches[number as usize].state = BatchState::Refused;
-        Counts { refused: u64::from(self.plan.batch), ..Counts::default() }
+        Counts { refused: u64::from(self.size(number)), ..Counts::default() }
     }
 
     /// A batch was executed, but for what was refused. Of plain transfers no more is looked at before [`Model::sum_up`]: the load
@@ -159,7 +169,7 @@ impl Model {
         }
         let counts = if self.plan.is_plain() {
             let count = refused.len() as u64;
-            Counts { created: u64::from(self.plan.batch) - count, refused: count, ..Counts::default() }
+            Counts { created: u64::from(self.size(number)) - count, refused: count, ..Counts::default() }
         } else {
             self.sum(number, &refused)
         };
@@ -234,9 +244,13 @@ impl Model {
 
     /// A chain is refused as a whole: one event for a reason of its own, the others because of that one.
     fn check_chains(&mut self, number: u64, refused: &[RefusedEvent]) {
-        let plan = self.plan;
-        for events in refused.chunk_by(|one, next| plan.chain(one.index) == plan.chain(next.index)) {
-            let Some(chain) = plan.chain(events[0].index) else { continue };
+        if refused.is_empty() || self.plan.is_plain() {
+            return;
+        }
+        let (plan, size) = (self.plan, self.size(number));
+        let chain = |event: &RefusedEvent| plan.chain(size, event.index);
+        for events in refused.chunk_by(|one, next| chain(one) == chain(next)) {
+            let Some(chain) = chain(&events[0]) else { continue };
             let linked_event_failed = TransferCode::LinkedEventFailed.number();
             let reasons = events.iter().filter(|event| event.code != linked_event_failed).count();
             if events.len() != chain.len() || reasons != 1 {
@@ -339,17 +353,7 @@ mod tests {
     const NOT_FOUND: u32 = TransferCode::PendingTransferNotFound.number();
 
     fn model(workload: Workload) -> Model {
-        let plan = Plan {
-            workload,
-            accounts: 5,
-            batch: 10,
-            lag: 1,
-            hot: 0,
-            failing: 0,
-            seed: 3,
-            run: 9,
-            started_ms: 1_790_000_000_000,
-        };
+        let plan = Plan { mix: workload.mix(), seed: 3, run: 9, ..Plan::plain(5, 10) };
         Model::new(plan, 0)
     }
 

@@ -18,12 +18,12 @@ pub struct Progress {
 
 impl Progress {
     /// A bar that is full after `length`.
-    pub fn start(what: &'static str, length: Duration) -> Self {
+    pub fn start(what: &str, length: Duration) -> Self {
         let bar = ProgressBar::new(length.as_millis() as u64);
         if let Ok(style) = ProgressStyle::with_template("{prefix:9} {bar:16} {wide_msg}") {
             bar.set_style(style);
         }
-        bar.set_prefix(what);
+        bar.set_prefix(what.to_string());
         let start = Instant::now();
         Self { bar, start, last: (start, 0) }
     }

@@ -1,7 +1,11 @@
 //! What a run has to say: for people, and as one line of JSON.
 
+use crate::args::RunArgs;
 use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
+use crate::generator::Generator;
+use crate::run::Measured;
+use crate::steps::{Knee, PhaseReport};
 use auriga_wire::Client;
 use auriga_wire::report::ShardHistograms;
 use hdrhistogram::Histogram;
@@ -25,16 +29,28 @@ pub struct Report {
     pub verified: bool,
     /// The server's shards.
     pub shards: u32,
-    /// The kind of work.
+    /// The kind of work, or the shares of kinds.
     pub workload: String,
-    /// Transfers a request.
+    /// Most transfers a request.
     pub batch: u32,
+    /// The distribution of transfers a request.
+    pub sizes: String,
+    /// The distribution of accounts.
+    pub accounts_drawn: String,
     /// Bytes that the server logged meanwhile.
     pub bytes_logged: u64,
     /// Epochs that the server flushed meanwhile.
     pub flushes: u64,
-    /// Latency of requests that create transfers.
+    /// Latency of requests that create transfers, from the time at which they should have been sent.
     pub latency_us: Latency,
+    /// The same from the time at which they were sent.
+    pub raw_latency_us: Latency,
+    /// Requests that were due and were not sent, because all in flight were unanswered; they are in no latency.
+    pub unsent: u64,
+    /// Requests that were sent and not answered, because the connection was lost or the server said nothing for too long.
+    pub unanswered: u64,
+    /// What the generator itself cost, and whether it was what held the load back.
+    pub generator: Generator,
     /// Pending transfers created, without warm-up; they are among `transfers`, as are posts, voids and chained ones.
     pub pendings: u64,
     /// Posts created, in full or in part.
@@ -43,14 +59,53 @@ pub struct Report {
     pub voids: u64,
     /// Linked chains created.
     pub chains: u64,
-    /// Look-ups answered meanwhile.
+    /// Look-ups and queries answered meanwhile.
     pub lookups: u64,
     /// Latency of these look-ups; zeros if there were none.
     pub lookup_latency_us: Latency,
+    /// What each phase has shown, warm-up included.
+    pub phases: Vec<PhaseReport>,
+    /// The last step of a ramp that the server kept up with; `null` without steps, or if not even the first was.
+    pub knee: Option<Knee>,
+}
+
+impl Report {
+    /// Of a run.
+    pub fn of(args: &RunArgs, measured: &Measured, verified: bool) -> Self {
+        let Measured { figures, status, bytes_logged, flushes, .. } = measured;
+        let Counts { created, refused, pendings, posts, voids, chains } = figures.counts;
+        Self {
+            transfers_per_second: created as f64 / figures.seconds().max(1e-9),
+            transfers: created,
+            seconds: figures.seconds(),
+            refused,
+            verified,
+            shards: status.shards,
+            workload: args.work(),
+            batch: args.sizes().max(),
+            sizes: args.sizes().to_string(),
+            accounts_drawn: args.accounts_drawn.to_string(),
+            bytes_logged: *bytes_logged,
+            flushes: *flushes,
+            latency_us: Latency::of(&figures.latency),
+            raw_latency_us: Latency::of(&figures.raw_latency),
+            unsent: figures.unsent,
+            unanswered: figures.unanswered,
+            generator: Generator::of(figures),
+            pendings,
+            posts,
+            voids,
+            chains,
+            lookups: figures.lookups.len(),
+            lookup_latency_us: Latency::of(&figures.lookups),
+            phases: measured.phases.clone(),
+            knee: Knee::of(&measured.phases),
+        }
+    }
 }
 
 /// Quantiles in microseconds.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Latency {
     /// Median.
     pub p50: f64,
@@ -130,8 +185,9 @@ pub fn stage_table(rows: &[StageRow]) -> String {
 }
 
 /// The measured phase in words.
-pub fn summary(figures: &Figures, bytes_logged: u64, flushes: u64) -> String {
-    let Figures { counts, latency, lookups, .. } = figures;
+pub fn summary(measured: &Measured) -> String {
+    let Measured { figures, bytes_logged, flushes, .. } = measured;
+    let Figures { counts, latency, raw_latency, lateness, lookups, .. } = figures;
     let rate = counts.created as f64 / figures.seconds().max(1e-9);
     let mut text = format!(
         "{} transfers/s: {} created, {} refused in {:.3} s\n",
@@ -142,10 +198,17 @@ pub fn summary(figures: &Figures, bytes_logged: u64, flushes: u64) -> String {
     );
     text += &kinds(counts);
     text += &latency_line("request", latency, "requests");
-    if !lookups.is_empty() {
-        text += &latency_line("look-up", lookups, "look-ups");
+    if !lateness.is_empty() {
+        text += &latency_line(
+            "request from its actual send",
+            raw_latency,
+            "requests; that above counts from the intended one",
+        );
     }
-    text + &format!("log: {} bytes in {} flushes", count(bytes_logged), count(flushes))
+    if !lookups.is_empty() {
+        text += &latency_line("read", lookups, "look-ups and queries");
+    }
+    text + &format!("log: {} bytes in {} flushes", count(*bytes_logged), count(*flushes))
 }
 
 /// A line about what was more than plain, if anything was.

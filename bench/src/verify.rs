@@ -2,7 +2,7 @@
 //! generator knows by itself.
 
 use crate::differences::Differences;
-use crate::drive::Work;
+use crate::drive::{Sent, Work};
 use crate::failure::Failure;
 use crate::model::{Model, Sums};
 use crate::workload::{Plan, account_id};
@@ -168,7 +168,7 @@ pub struct TransferCheck<'a> {
 impl<'a> TransferCheck<'a> {
     /// Looks at all batches or at a sample.
     pub fn new(model: &'a Model, sample: bool) -> Self {
-        let group = (REQUEST_RECORDS_MAX as u64 / u64::from(model.plan.batch)).max(1);
+        let group = (REQUEST_RECORDS_MAX as u64 / u64::from(model.plan.sizes.max())).max(1);
         let groups = (model.batches.len() as u64).div_ceil(group);
         let stride = if sample { (groups / SAMPLE_MIN).clamp(1, SAMPLE_STRIDE) } else { 1 };
         let (next, differences) = (fastrand::u64(..stride), Differences::default());
@@ -211,17 +211,16 @@ impl Work for TransferCheck<'_> {
             return None;
         }
         self.next += self.stride;
-        let size = self.model.plan.batch as usize;
-        frame.begin(Command::LookupTransfers, size * (batches.end - batches.start) as usize);
-        for (ids, batch) in frame.records_mut::<u128>().chunks_exact_mut(size).zip(batches) {
-            for (place, id) in ids.iter_mut().zip(self.model.first_id(batch)..) {
-                *place = id;
-            }
+        let size = |batch| self.model.size(batch) as usize;
+        frame.begin(Command::LookupTransfers, batches.clone().map(size).sum());
+        let ids = batches.flat_map(|batch| (self.model.first_id(batch)..).take(size(batch)));
+        for (place, id) in frame.records_mut::<u128>().iter_mut().zip(ids) {
+            *place = id;
         }
         Some(number)
     }
 
-    fn answered(&mut self, tag: u64, reply: &Reply<'_>, _: Instant, _: Instant) -> Result<bool, Failure> {
+    fn answered(&mut self, tag: u64, reply: &Reply<'_>, _: Sent, _: Instant) -> Result<bool, Failure> {
         match &reply.body {
             ReplyBody::Transfers(found) => {
                 self.compare_group(tag, found);

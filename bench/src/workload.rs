@@ -8,8 +8,12 @@
 //! batches `lag` apart take turns: pending, resolution, pending, ... Neighbours are in opposite turns, so a request
 //! holds as many of both; before the first turn is over, what has nothing to resolve is plain.
 
-use crate::draw::{AMOUNT_MAX, Among, Draw, Draws};
-use auriga_wire::record::{AccountFlags, TransferFlags};
+use crate::draw::{Among, Drawn, Draws};
+pub use crate::event::{Event, Events, Kind, TIMEOUT_SECONDS};
+use crate::mix::Part;
+pub use crate::mix::{CHAIN, Mix, Workload};
+use crate::sizes::Sizes;
+use auriga_wire::record::AccountFlags;
 use auriga_wire::{Account, Transfer, ids};
 use std::ops::Range;
 
@@ -17,103 +21,37 @@ use std::ops::Range;
 pub const LEDGER: u32 = 1;
 /// The code of every account and transfer.
 pub const CODE: u16 = 1;
-/// Seconds until a pending transfer expires: a year, so none does while it matters.
-pub const TIMEOUT_SECONDS: u32 = 365 * 24 * 3_600;
-/// Transfers of a linked chain.
-pub const CHAIN: u32 = 4;
-/// Of the mixed workload, after so many transfers the kinds repeat.
-const MIX: u32 = 16;
-/// Of the mixed workload, one creating request in so many is followed by a look-up.
-pub const LOOKUP_EVERY: u64 = 8;
-/// Resolutions are dealt out in parts of this many: one posts a part, one voids, the others post in full.
-const RESOLUTION_PARTS: u64 = 8;
 /// Bits of an id that number the transfer within its worker, below 8 bits of worker and 32 of run.
 const SEQUENCE_BITS: u32 = 40;
 /// Most worker threads: what 8 bits of an id tell apart.
 pub const WORKERS_MAX: u8 = u8::MAX;
 
-const _: () = assert!(MIX.is_multiple_of(CHAIN), "a chain ends where the mix repeats");
-
-/// Kinds of work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Workload {
-    /// Plain transfers between accounts drawn at random.
-    Plain,
-    /// Half pending transfers, half posts and voids of earlier ones.
-    TwoPhase,
-    /// Chains of four linked transfers.
-    Linked,
-    /// Half plain, a quarter two-phase, a quarter linked; and look-ups in between.
-    Mixed,
-    /// Plain transfers between accounts that all have a limit and little to spare.
-    Limited,
-}
-
-impl Workload {
-    /// Its name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::TwoPhase => "two-phase",
-            Self::Linked => "linked",
-            Self::Mixed => "mixed",
-            Self::Limited => "limited",
-        }
-    }
-
-    /// What it consists of, for people.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Plain => "plain transfers",
-            Self::TwoPhase => "two-phase transfers",
-            Self::Linked => "linked transfers in chains of 4",
-            Self::Mixed => "mixed transfers (half plain, a quarter two-phase, a quarter linked) and look-ups",
-            Self::Limited => "plain transfers between limited accounts",
-        }
-    }
-
-    /// Requests sent for each one that creates transfers, on average.
-    pub const fn requests_per_batch(self) -> f64 {
-        match self {
-            Self::Mixed => 1.0 + 1.0 / LOOKUP_EVERY as f64,
-            _ => 1.0,
-        }
-    }
-
-    /// What the transfer at an index of its request takes part in.
-    #[inline]
-    const fn part(self, index: u32) -> Part {
-        match (self, index % MIX) {
-            (Self::Plain | Self::Limited, _) => Part::Plain,
-            (Self::TwoPhase, _) => Part::TwoPhase,
-            (Self::Linked, _) | (Self::Mixed, 12..) => Part::Chain,
-            (Self::Mixed, place) if place % 3 == 2 => Part::TwoPhase,
-            (Self::Mixed, _) => Part::Plain,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Plain,
-    TwoPhase,
-    Chain,
-}
+/// What else is drawn for a batch than its transfers, from sources of their own: bits above those of its number.
+const OF_SIZE: u64 = 1 << 54;
+const OF_READS: u64 = 1 << 55;
+/// Bits of a batch's number.
+pub const NUMBER_BITS: u32 = 40;
 
 /// The rules by which a run's transfers are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// The kind of work.
-    pub workload: Workload,
+    /// The kinds of work, and their shares.
+    pub mix: Mix,
+    /// Whether all accounts have a limit and little to spare.
+    pub limited: bool,
     /// Accounts 1 to this.
     pub accounts: u32,
+    /// How accounts are drawn.
+    pub drawn: Drawn,
     /// Transfers in a request.
-    pub batch: u32,
+    pub sizes: Sizes,
     /// Batches of a worker between a pending transfer and what resolves it. More than it has in flight, so that it
     /// seldom has to wait for an answer.
     pub lag: u64,
-    /// Share of transfers that touch account 1, in parts of 2^32.
+    /// Share of transfers that touch a hot account, in parts of 2^32.
     pub hot: u64,
+    /// The hot accounts: 1 to this.
+    pub hot_accounts: u32,
     /// Share of transfers that must be refused, because their credit account is not there, in parts of 2^32.
     pub failing: u64,
     /// What accounts and amounts are drawn from.
@@ -124,92 +62,36 @@ pub struct Plan {
     pub started_ms: u64,
 }
 
-/// What a transfer does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Moves the amount.
-    Plain,
-    /// Reserves the amount.
-    Pending,
-    /// Moves the amount, of what an earlier one has reserved.
-    Post {
-        /// What was reserved.
-        reserved: u64,
-    },
-    /// Gives the amount back that an earlier one has reserved.
-    Void,
-}
-
-/// A transfer without its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// Its accounts and amount.
-    pub draw: Draw,
-    /// What it does.
-    pub kind: Kind,
-    /// Whether the next one belongs to the same chain.
-    pub linked: bool,
-}
-
-/// The events of one batch, one after the other.
+/// What is read in between.
 #[derive(Debug)]
-pub struct Events {
-    workload: Workload,
-    draws: Draws,
-    /// Draws of the batch whose pending transfers are resolved.
-    resolved: Option<Draws>,
-    /// Whether it is the turn of even indexes to reserve and of odd ones to resolve.
-    even_reserves: bool,
-    indexes: Range<u32>,
-}
-
-impl Iterator for Events {
-    type Item = Event;
-
-    #[inline]
-    fn next(&mut self) -> Option<Event> {
-        let index = self.indexes.next()?;
-        let draw = self.draws.draw();
-        let reserved = self.resolved.as_mut().map(Draws::draw);
-        Some(match self.workload.part(index) {
-            Part::Plain => Event { draw, kind: Kind::Plain, linked: false },
-            Part::Chain => {
-                let linked = index % CHAIN != CHAIN - 1 && !self.indexes.is_empty();
-                Event { draw, kind: Kind::Plain, linked }
-            }
-            Part::TwoPhase if index.is_multiple_of(2) == self.even_reserves => {
-                Event { draw, kind: Kind::Pending, linked: false }
-            }
-            Part::TwoPhase => match reserved {
-                Some(reserved) => resolution(reserved, draw.amount),
-                None => Event { draw, kind: Kind::Plain, linked: false },
-            },
-        })
-    }
-}
-
-/// What becomes of a pending transfer; `chance` is from 1 to `AMOUNT_MAX`.
-fn resolution(reserved: Draw, chance: u64) -> Event {
-    let (part, share) = ((chance - 1) % RESOLUTION_PARTS, (chance - 1) / RESOLUTION_PARTS);
-    let post = |amount| (Draw { amount, ..reserved }, Kind::Post { reserved: reserved.amount });
-    let (draw, kind) = match part {
-        0 => (reserved, Kind::Void),
-        1 => post(1 + (reserved.amount - 1) * share / (AMOUNT_MAX / RESOLUTION_PARTS)),
-        _ => post(reserved.amount),
-    };
-    Event { draw, kind, linked: false }
-}
-
-/// What is looked up in between.
-#[derive(Debug)]
-pub enum LookUp {
-    /// Accounts drawn at random, as many as a batch has transfers.
-    Accounts(fastrand::Rng),
+pub enum Read {
+    /// Accounts drawn at random, as many as the batch before has transfers.
+    Accounts(fastrand::Rng, u32),
     /// The transfers of this batch, which was answered.
     Transfers(u64),
+    /// The newest transfers of the account with this index, at most as many as the batch before has.
+    Newest(u32, u32),
 }
 
 impl Plan {
+    /// Plain transfers, always the same, of so many a request between accounts that are drawn uniformly.
+    pub fn plain(accounts: u32, batch: u32) -> Self {
+        Self {
+            mix: Workload::Plain.mix(),
+            limited: false,
+            accounts,
+            drawn: Drawn::Uniform,
+            sizes: Sizes::Fixed(batch),
+            lag: 1,
+            hot: 0,
+            hot_accounts: 1,
+            failing: 0,
+            seed: 1,
+            run: 1,
+            started_ms: 1_790_000_000_000,
+        }
+    }
+
     fn random(&self, worker: u8, number: u64) -> fastrand::Rng {
         let place = (u64::from(worker) << 56) ^ number;
         let seed = (self.seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(place);
@@ -217,18 +99,24 @@ impl Plan {
     }
 
     fn draws(&self, worker: u8, batch: u64) -> Draws {
-        let Self { workload, accounts, hot, failing, .. } = *self;
-        let among = Among { accounts, hot, failing, sides: workload == Workload::Limited };
+        let Self { accounts, drawn, hot, hot_accounts, failing, limited, .. } = *self;
+        let among = Among { accounts, drawn, hot, hot_accounts, failing, sides: limited };
         Draws::new(self.random(worker, batch), among)
+    }
+
+    /// How many transfers a batch has.
+    #[inline]
+    pub fn size(&self, worker: u8, batch: u64) -> u32 {
+        self.sizes.draw(|| self.random(worker, OF_SIZE | batch).u64(..))
     }
 
     /// The account with this index, as it is created. Limits bind those of even indexes on one side and the others on the other, so
     /// that nothing has to be paid in first: a transfer from an odd to an even index always passes, and one back passes as far as
     /// there was one before.
     pub fn account(&self, index: u32) -> Account {
-        let flags = match (self.workload, index % 2) {
-            (Workload::Limited, 0) => AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
-            (Workload::Limited, _) => AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS,
+        let flags = match (self.limited, index % 2) {
+            (true, 0) => AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
+            (true, _) => AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS,
             _ => 0,
         };
         Account { id: account_id(index), ledger: LEDGER, code: CODE, flags, ..Account::default() }
@@ -236,60 +124,69 @@ impl Plan {
 
     /// The events of a batch.
     pub fn events(&self, worker: u8, batch: u64) -> Events {
+        let resolved = |earlier| self.draws(worker, earlier).take(self.size(worker, earlier) as usize);
         Events {
-            workload: self.workload,
+            mix: self.mix,
             draws: self.draws(worker, batch),
-            resolved: self.resolves(batch).map(|earlier| self.draws(worker, earlier)),
+            resolved: self.resolves(batch).map(resolved),
             even_reserves: (batch / self.lag).is_multiple_of(2),
-            indexes: 0..self.batch,
+            indexes: 0..self.size(worker, batch),
         }
     }
 
     /// Whether every transfer is for itself: neither pending, nor a resolution, nor one of a chain.
     pub fn is_plain(&self) -> bool {
-        matches!(self.workload, Workload::Plain | Workload::Limited)
+        self.mix.is_plain()
     }
 
     /// The batch whose pending transfers this one resolves: it must be answered before this one is sent.
     pub fn resolves(&self, batch: u64) -> Option<u64> {
-        match self.workload {
-            Workload::Plain | Workload::Linked | Workload::Limited => None,
-            Workload::TwoPhase | Workload::Mixed => batch.checked_sub(self.lag),
-        }
+        if self.mix.resolves() { batch.checked_sub(self.lag) } else { None }
     }
 
-    /// The indexes of the chain that this index of a request belongs to, if it belongs to one.
-    pub fn chain(&self, index: u32) -> Option<Range<u32>> {
+    /// The indexes of the chain that this index of a request of so many transfers belongs to, if it belongs to one.
+    pub fn chain(&self, size: u32, index: u32) -> Option<Range<u32>> {
         let first = index - index % CHAIN;
-        let chain = first..(first + CHAIN).min(self.batch);
-        (self.workload.part(index) == Part::Chain && chain.len() > 1).then_some(chain)
+        let chain = first..(first + CHAIN).min(size);
+        (self.mix.part(index) == Part::Chain && chain.len() > 1).then_some(chain)
     }
 
-    /// What is to be looked up after this batch was sent, if anything. With a batch that is safe to ask for: by the
-    /// rule of [`Self::resolves`], all up to that one are answered.
-    pub fn lookup_after(&self, worker: u8, batch: u64) -> Option<LookUp> {
-        if self.workload != Workload::Mixed {
-            return None;
-        }
-        let mut random = self.random(worker, 1 << 55 | batch);
-        if random.u64(..LOOKUP_EVERY) != 0 {
-            return None;
-        }
-        Some(match self.resolves(batch) {
-            Some(newest) if random.bool() => LookUp::Transfers(random.u64(..=newest)),
-            _ => LookUp::Accounts(random),
-        })
+    /// How many reads come after this batch was sent.
+    pub fn reads_after(&self, worker: u8, batch: u64) -> u32 {
+        let (lookups, queries) = self.mix.reads();
+        let reads = lookups + queries;
+        let chance = || self.random(worker, OF_READS | batch).f64() < reads.fract();
+        reads as u32 + u32::from(reads.fract() > 0.0 && chance())
     }
 
-    /// The accounts' ids that this look-up asks for.
-    pub fn lookup_accounts(&self, mut random: fastrand::Rng) -> impl Iterator<Item = u128> + use<> {
+    /// One of these reads, numbered from 0. A batch that is asked for was answered: by the rule of [`Self::resolves`], all up to that
+    /// one are.
+    pub fn read_after(&self, worker: u8, batch: u64, number: u32) -> Read {
+        let (lookups, queries) = self.mix.reads();
+        let place = u64::from(number + 1) << NUMBER_BITS;
+        let (mut random, size) = (self.random(worker, OF_READS | place | batch), self.size(worker, batch));
+        if random.f64() * (lookups + queries) >= lookups {
+            return Read::Newest(random.u32(..self.accounts), size);
+        }
+        match self.resolves(batch) {
+            Some(newest) if random.bool() => Read::Transfers(random.u64(..=newest)),
+            _ => Read::Accounts(random, size),
+        }
+    }
+
+    /// The accounts' ids that such a read asks for.
+    pub fn lookup_accounts(
+        &self,
+        mut random: fastrand::Rng,
+        size: u32,
+    ) -> impl Iterator<Item = u128> + use<> {
         let accounts = self.accounts;
-        (0..self.batch).map(move |_| account_id(random.u32(..accounts)))
+        (0..size).map(move |_| account_id(random.u32(..accounts)))
     }
 
     /// Id of the first transfer of a batch that was made `ms` after the start; the others count up from it.
     pub fn first_id(&self, worker: u8, batch: u64, ms: u32) -> u128 {
-        let sequence = batch * u64::from(self.batch);
+        let sequence = batch * u64::from(self.sizes.max());
         assert!(sequence >> SEQUENCE_BITS == 0, "a worker numbers at most 2^40 transfers");
         ids::time_part(self.started_ms + u64::from(ms))
             | u128::from(self.run) << (SEQUENCE_BITS + 8)
@@ -312,34 +209,6 @@ impl Plan {
     }
 }
 
-impl Event {
-    /// The event as a transfer. Posts and voids name everything that they may leave out, so that they are found again
-    /// as they were sent.
-    #[inline]
-    fn transfer(&self, id: u128, resolved_id: u128) -> Transfer {
-        let Self { draw: Draw { debit, credit, amount }, kind, linked } = *self;
-        let (flags, pending_id, timeout) = match kind {
-            Kind::Plain if linked => (TransferFlags::LINKED, 0, 0),
-            Kind::Plain => (0, 0, 0),
-            Kind::Pending => (TransferFlags::PENDING, 0, TIMEOUT_SECONDS),
-            Kind::Post { .. } => (TransferFlags::POST_PENDING_TRANSFER, resolved_id, 0),
-            Kind::Void => (TransferFlags::VOID_PENDING_TRANSFER, resolved_id, 0),
-        };
-        Transfer {
-            id,
-            debit_account_id: account_id(debit),
-            credit_account_id: account_id(credit),
-            amount: u128::from(amount),
-            pending_id,
-            timeout,
-            ledger: LEDGER,
-            code: CODE,
-            flags,
-            ..Transfer::default()
-        }
-    }
-}
-
 /// Id of the account with this index.
 pub fn account_id(index: u32) -> u128 {
     u128::from(index) + 1
@@ -348,14 +217,15 @@ pub fn account_id(index: u32) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use auriga_wire::record::TransferFlags;
     use std::collections::{BTreeMap, BTreeSet};
 
     const ALL: [Workload; 5] =
         [Workload::Plain, Workload::TwoPhase, Workload::Linked, Workload::Mixed, Workload::Limited];
 
     fn plan(workload: Workload, batch: u32) -> Plan {
-        let started_ms = 1_790_000_000_000;
-        Plan { workload, accounts: 50, batch, lag: 3, hot: 0, failing: 0, seed: 3, run: 9, started_ms }
+        let limited = workload == Workload::Limited;
+        Plan { mix: workload.mix(), limited, lag: 3, seed: 3, run: 9, ..Plan::plain(50, batch) }
     }
 
     fn transfers(plan: &Plan, batch: u64) -> Vec<Transfer> {
@@ -408,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_kinds_have_their_shares() {
-        let shares = |workload| {
+        let shares = |workload: Workload| {
             let plan = plan(workload, 1_600);
             let mut counts = [0; 6];
             for number in plan.lag..plan.lag + 20 {
@@ -452,10 +322,10 @@ mod tests {
                     let links = linked[index as usize..].iter().take_while(|linked| **linked).count() as u32;
                     let chain = index..index + links + 1;
                     assert!(chain.end <= batch, "{workload:?} {batch}: a chain is open");
-                    let told = plan.chain(index);
+                    let told = plan.chain(batch, index);
                     assert_eq!(told, (links > 0).then_some(chain.clone()), "{workload:?} {batch} {index}");
                     assert!(links < CHAIN && (links == 0 || links == CHAIN - 1 || chain.end == batch));
-                    assert!(chain.clone().all(|member| plan.chain(member) == told));
+                    assert!(chain.clone().all(|member| plan.chain(batch, member) == told));
                     index = chain.end;
                 }
             }
@@ -463,26 +333,73 @@ mod tests {
     }
 
     #[test]
-    fn lookups_ask_for_batches_that_are_answered_and_have_their_share() {
-        for workload in ALL {
-            let plan = plan(workload, 100);
-            let (mut accounts, mut batches) = (0, 0);
+    fn reads_ask_for_batches_that_are_answered_and_have_their_share() {
+        let mixes = [("plain=1", [0, 0, 0]), ("plain=8,two-phase=4,linked=4,lookup=2", [500, 500, 0])];
+        let more = [
+            ("two-phase=1,lookup=2,query=1", [8_000, 8_000, 8_000]),
+            ("plain=2,lookup=1,query=3", [4_000, 0, 12_000]),
+        ];
+        for (text, expected) in mixes.into_iter().chain(more) {
+            let plan = Plan { mix: text.parse().expect("it is good"), ..plan(Workload::Plain, 100) };
+            let mut found = [0_u32; 3];
             for number in 0..8_000 {
-                match plan.lookup_after(1, number) {
-                    Some(LookUp::Accounts(random)) => {
-                        assert!(plan.lookup_accounts(random).all(|id| (1..=50).contains(&id)));
-                        accounts += 1;
+                for read in 0..plan.reads_after(1, number) {
+                    match plan.read_after(1, number, read) {
+                        Read::Accounts(random, size) => {
+                            assert_eq!(
+                                plan.lookup_accounts(random, size).filter(|id| (1..=50).contains(id)).count(),
+                                100
+                            );
+                            found[0] += 1;
+                        }
+                        Read::Transfers(batch) => {
+                            assert!(batch + plan.lag <= number);
+                            found[1] += 1;
+                        }
+                        Read::Newest(account, limit) => {
+                            assert!(account < 50 && limit == 100);
+                            found[2] += 1;
+                        }
                     }
-                    Some(LookUp::Transfers(batch)) => {
-                        assert!(batch + plan.lag <= number);
-                        batches += 1;
-                    }
-                    None => {}
                 }
             }
-            let expected = if workload == Workload::Mixed { 400..600 } else { 0..1 };
-            assert!(expected.contains(&accounts) && expected.contains(&batches), "{accounts} {batches}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(found.abs_diff(expected) <= expected / 5, "{text}: {found}, expected {expected}");
+            }
         }
+    }
+
+    #[test]
+    fn sizes_vary_and_what_follows_from_them_is_made_again() {
+        let plan = Plan { sizes: Sizes::Uniform(1, 100), ..plan(Workload::Mixed, 1) };
+        let mut ids = BTreeSet::new();
+        let (mut pending, mut sizes) = (BTreeMap::new(), BTreeSet::new());
+        for number in 0..200 {
+            let batch = transfers(&plan, number);
+            assert_eq!((batch.len() as u32, &batch), (plan.size(4, number), &transfers(&plan, number)));
+            sizes.insert(batch.len());
+            let mut resolves = 0;
+            for (index, transfer) in (0..).zip(&batch) {
+                assert!(ids.insert(transfer.id), "{index} of {number}: an id is used once");
+                if transfer.flags & TransferFlags::PENDING != 0 {
+                    pending.insert(transfer.id, *transfer);
+                }
+                if transfer.flags & TransferFlags::RESOLVING != 0 {
+                    let reserved = pending.remove(&transfer.pending_id).expect("it is open");
+                    assert_eq!(reserved.debit_account_id, transfer.debit_account_id);
+                    resolves += 1;
+                }
+            }
+            assert_eq!(
+                batch.last().expect("one or more").flags & TransferFlags::LINKED,
+                0,
+                "no chain stays open"
+            );
+            assert!(
+                number < plan.lag || resolves > 0 || batch.len() < 12 || plan.size(4, number - plan.lag) < 12
+            );
+        }
+        assert!(sizes.len() > 50 && sizes.last() <= Some(&100), "{sizes:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 #[allow(dead_code, reason = "each test file uses its part of the helper")]
 mod fake_ledger;
 
-use fake_ledger::{Manner, start};
+use fake_ledger::{Manner, STALL, start};
 use std::process::{Command, Output};
 
 fn bench(address: &str, more: &[&str]) -> Output {
@@ -37,7 +37,7 @@ fn an_honest_ledger_is_verified() {
         assert!(report["transfers"].as_u64() > Some(0), "{text}");
         assert_eq!((&report["refused"], &report["shards"]), (&0.into(), &2.into()));
         let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
-        assert_eq!(keys.len(), 17, "{keys:?}");
+        assert_eq!(keys.len(), 25, "{keys:?}");
         assert!(text.contains("verified: 50 of 50 accounts"), "{text}");
         assert_eq!(text.lines().filter(|line| line.contains(" flush ")).count(), 2, "{text}");
     }
@@ -74,6 +74,55 @@ fn every_workload_is_verified_and_counted() {
             assert_eq!(text.contains("look-ups during the load found"), expected[4], "{text}");
         }
     }
+}
+
+#[test]
+fn sizes_accounts_and_shares_of_any_distribution_are_verified() {
+    let mix = ["--mix", "plain=3,two-phase=2,linked=1,lookup=2"];
+    let cases: [&[&str]; 8] = [
+        &["--sizes", "uniform:1..200"],
+        &["--sizes", "log-uniform:1..8190", "--connections", "1"],
+        &["--sizes", "choice:1=50,500=1", "--accounts-drawn", "zipf:1.1"],
+        &["--accounts-drawn", "ping-pong", "--hot-share", "0.5", "--hot-accounts", "5"],
+        &["--accounts-drawn", "zipf", "--workload", "limited", "--failing-share", "0.1"],
+        &mix,
+        &[mix[0], mix[1], "--sizes", "uniform:1..100", "--workers", "2"],
+        &[
+            mix[0],
+            mix[1],
+            "--sizes",
+            "log-uniform:1..300",
+            "--accounts-drawn",
+            "ping-pong",
+            "--in-flight",
+            "1",
+        ],
+    ];
+    for more in cases {
+        for manner in [Manner::Honest, Manner::RefusesSome] {
+            let output = bench(&start(manner), more);
+            let (text, report) = (stdout(&output), json(&output));
+            assert_eq!(output.status.code(), Some(0), "{more:?} {manner:?}: {text}");
+            assert_eq!(report["verified"], true, "{more:?} {manner:?}: {text}");
+            assert!(report["transfers"].as_u64() > Some(0), "{text}");
+            for option in ["sizes", "accounts_drawn"] {
+                let chosen =
+                    more.iter().position(|name| name.trim_start_matches("--").replace('-', "_") == option);
+                let chosen = chosen.map(|place| more[place + 1]);
+                let told = report[option].as_str().expect("a text");
+                assert!(chosen.is_none_or(|chosen| told.starts_with(chosen)), "{option}: {text}");
+            }
+        }
+        let output = bench(&start(Manner::InventsMoney), more);
+        assert_eq!(output.status.code(), Some(1), "{more:?}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn queries_need_a_history() {
+    let output = bench(&start(Manner::Honest), &["--mix", "plain=1,query=1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--history on"));
 }
 
 #[test]
@@ -164,12 +213,145 @@ fn an_open_loop_keeps_its_rate() {
     assert!(sent == 10_000 || (sent < 10_000 && behind), "{text}");
 }
 
+/// A request that waits behind the stall is charged for it in the corrected latency, and not in the raw one; nor is the
+/// generator blamed, which could not send.
+#[test]
+fn a_stall_is_charged_from_the_intended_send_time() {
+    let open =
+        ["--rate", "20000", "--warm-up", "0", "--seconds", "1", "--connections", "1", "--in-flight", "1"];
+    for arrivals in ["constant", "poisson"] {
+        let output = bench(&start(Manner::Stalls), &[&open[..], &["--arrivals", arrivals]].concat());
+        let (text, report) = (stdout(&output), json(&output));
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        let p99 = |of: &serde_json::Value| of["p99"].as_f64().expect("a number");
+        let (corrected, raw) = (p99(&report["latency_us"]), p99(&report["raw_latency_us"]));
+        let lateness = p99(&report["generator"]["lateness_us"]);
+        let stall = STALL.as_micros() as f64;
+        assert!(corrected > stall / 2.0 && raw < corrected && lateness < stall / 2.0, "{text}");
+        assert!(report["latency_us"]["max"].as_f64() >= Some(stall), "{text}");
+        assert!(text.contains("from its actual send") && text.contains("its own lateness"), "{text}");
+        assert!(text.contains(&format!("{arrivals} arrivals")), "{text}");
+    }
+}
+
 #[test]
 fn a_connection_lost_fails_the_run() {
     let output = bench(&start(Manner::HangsUp), &[]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("lost the connection"), "{text}");
+    // What was measured until then is reported all the same, with what has no answer.
+    let report = json(&output);
+    assert_eq!(report["verified"], false);
+    assert!(report["unanswered"].as_u64() > Some(0) && report["shards"] == 2, "{report}");
+}
+
+/// A file that is removed with this value.
+struct Temporary(std::path::PathBuf);
+
+impl Temporary {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("auriga-bench-{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, text).expect("written");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("UTF-8")
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).expect("removed");
+    }
+}
+
+const SCHEDULE: &str = r#"
+[[phase]]
+name = "warm-up"
+seconds = 1
+rate = 20_000
+measured = false
+
+[[phase]]
+name = "ramp"
+seconds = 4
+rate = { from = 10_000, to = 20_000, steps = 2 }
+
+[[phase]]
+name = "spikes"
+seconds = 4
+rate = 10_000
+in_flight = 2
+spikes = { every = 2, for = 0.5, rate = 40_000 }
+
+[[phase]]
+name = "closed"
+seconds = 1
+in_flight = 1
+"#;
+
+fn scheduled(address: &str, file: &Temporary, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_auriga-bench"))
+        .args(["run", "--address", address, "--accounts", "50", "--batch", "100", "--json"])
+        .args(["--schedule", file.path()])
+        .args(more)
+        .output()
+        .expect("the program starts")
+}
+
+#[test]
+fn a_schedule_is_run_phase_by_phase_and_verified() {
+    let file = Temporary::new("schedule", SCHEDULE);
+    let output = scheduled(&start(Manner::Honest), &file, &["--shorten", "10", "--arrivals", "constant"]);
+    let (text, report) = (stdout(&output), json(&output));
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(report["verified"], true);
+    let phases = report["phases"].as_array().expect("a list");
+    // Transfers that are due: of rate, of a tenth of the time.
+    let expected =
+        [("warm-up", 2_000), ("ramp 1/2", 2_000), ("ramp 2/2", 4_000), ("spikes", 7_000), ("closed", 0)];
+    assert_eq!(phases.len(), expected.len());
+    let mut measured = 0;
+    for (phase, (name, due)) in phases.iter().zip(expected) {
+        let number = |key: &str| phase[key].as_u64().expect("a number");
+        assert_eq!(phase["name"], name);
+        assert_eq!(phase["measured"], name != "warm-up");
+        measured += if name == "warm-up" { 0 } else { number("transfers") };
+        let sent = number("transfers") + 100 * number("unsent");
+        assert!(sent == due || name == "closed" && sent > 0, "{name}: {sent}, expected {due}:\n{text}");
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name} has no line:\n{text}");
+    }
+    assert_eq!(report["transfers"], measured, "{text}");
+}
+
+#[test]
+fn a_plan_says_what_is_needed_and_needs_no_server() {
+    let file = Temporary::new("plan", SCHEDULE);
+    let output = scheduled("127.0.0.1:1", &file, &["--plan"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for words in
+        ["ramp 2/2", "10,000, spikes of 40,000", "as fast as possible", "in all 10.0 s", "disk space"]
+    {
+        assert!(text.contains(words), "{words} is missing in {text}");
+    }
+}
+
+#[test]
+fn mistakes_in_a_schedule_name_file_line_and_key() {
+    let file = Temporary::new("mistake", &SCHEDULE.replace("every", "evry"));
+    let cases = [
+        (&[][..], "mistake.toml:18: found unknown key `evry`: did you mean `every`?"),
+        (&["--rate", "1"], "--schedule"),
+    ];
+    for (more, words) in cases {
+        let output = scheduled("127.0.0.1:1", &file, more);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(words), "{words} is missing in {text}");
+    }
 }
 
 #[test]
@@ -182,6 +364,13 @@ fn exit_codes_tell_usage_and_environment_apart() {
         ["--rate", "0"],
         ["--connections", "0"],
         ["--timeout", "never"],
+        ["--arrivals", "sometimes"],
+        ["--shorten", "2"],
+        ["--sizes", "uniform:9..1"],
+        ["--accounts-drawn", "normal"],
+        ["--mix", "lookup=1"],
+        ["--hot-accounts", "51"],
+        ["--schedule", "not-there.toml"],
     ];
     for more in wrong {
         let output = bench(nobody, &more);

@@ -1,7 +1,7 @@
 //! Committed epochs, as the server would have logged them, of what the load generator sends.
 
 use auriga_bench::model::Model;
-use auriga_bench::workload::{CODE, LEDGER, Plan, Workload, account_id};
+use auriga_bench::workload::{CODE, LEDGER, Plan, account_id};
 use auriga_shards::ledger::terms::Limited;
 use auriga_shards::limits::{EPOCH_UNITS_MAX, STREAMS};
 use auriga_shards::log::block::{Block, Place};
@@ -33,17 +33,7 @@ const _: () = assert!(FULL_BLOCKS as usize * (REQUEST_RECORDS_MAX + HEADERS) == 
 
 /// What a run of the load generator sends: plain transfers of `batch` a request between [`ACCOUNTS`] accounts.
 pub fn plan(batch: u32) -> Plan {
-    Plan {
-        workload: Workload::Plain,
-        accounts: ACCOUNTS,
-        batch,
-        lag: 1,
-        hot: 0,
-        failing: 0,
-        seed: 1,
-        run: 1,
-        started_ms: STARTED_MS,
-    }
+    Plan { started_ms: STARTED_MS, ..Plan::plain(ACCOUNTS, batch) }
 }
 
 /// The load generator's requests, one after the other, with new ids.
@@ -65,7 +55,7 @@ impl Requests {
 
     /// Makes the next one, with its transfers changed.
     pub fn make_with(&mut self, frame: &mut RequestFrame, change: impl FnOnce(&mut [Transfer])) {
-        frame.begin(Command::CreateTransfers, self.model.plan.batch as usize);
+        frame.begin(Command::CreateTransfers, self.model.next_size() as usize);
         let ms = self.model.batches.len() as u64 * REQUEST_MS;
         let number = self.model.send(ms as u32, frame.records_mut());
         change(frame.records_mut());

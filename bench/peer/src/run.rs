@@ -97,15 +97,11 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
 fn plan(args: &RunArgs) -> Plan {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Plan {
-        workload: Workload::Plain,
-        accounts: args.accounts,
-        batch: args.batch,
         lag: 1,
-        hot: 0,
-        failing: 0,
         seed: args.seed,
         run: fastrand::u32(..),
         started_ms: now.as_millis() as u64,
+        ..Plan::plain(args.accounts, args.batch)
     }
 }
 

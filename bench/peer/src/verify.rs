@@ -19,7 +19,7 @@ pub fn verify(peer: &mut dyn Peer, model: &mut Model) -> Result<bool, Failure> {
     let (debits, credits) = (total(|balance| balance.debits), total(|balance| balance.credits));
 
     let executed = model.batches.iter().filter(|batch| batch.state == BatchState::Executed).count() as u64;
-    let acknowledged = executed * u64::from(model.plan.batch);
+    let acknowledged = executed * u64::from(model.plan.sizes.max());
     let stored = peer.count()?;
     let (right, transfers) = check_transfers(peer, model)?;
 
@@ -75,8 +75,8 @@ fn check_balances(found: &BTreeMap<u128, Balance>, sums: &[Sums]) -> Differences
 /// Looks up every transfer that was sent, as many batches at once as fit. Returns how many are right.
 fn check_transfers(peer: &mut dyn Peer, model: &Model) -> Result<(u64, Differences), Failure> {
     let (mut right, mut differences) = (0, Differences::default());
-    let size = u128::from(model.plan.batch);
-    let at_once = (REQUEST_RECORDS_MAX / model.plan.batch as usize).max(1);
+    let size = u128::from(model.plan.sizes.max());
+    let at_once = (REQUEST_RECORDS_MAX / model.plan.sizes.max() as usize).max(1);
     let numbers: Vec<u64> = (0..model.batches.len() as u64).collect();
     for group in numbers.chunks(at_once) {
         let first_ids: Vec<u128> = group.iter().map(|number| model.first_id(*number)).collect();

@@ -10,6 +10,7 @@ use ledger::Ledger;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// How the ledger misbehaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,12 @@ pub enum Manner {
     RefusesHalfAChain,
     /// Answers the first look-up of transfers with an amount that was not sent.
     LooksUpWrongOnce,
+    /// Answers one request only after [`STALL`], and nothing else meanwhile.
+    Stalls,
 }
+
+/// How long a ledger stalls that does.
+pub const STALL: Duration = Duration::from_millis(300);
 
 /// Starts a ledger and returns its address; it lives as long as the process.
 pub fn start(manner: Manner) -> String {
@@ -90,6 +96,9 @@ fn answer(ledger: &mut Ledger, command: Command, request: &Frame<'_>) -> Option<
             ledger.requests += 1;
             if ledger.manner == Manner::FillsUp && ledger.requests == 10 {
                 return Some((FaultCode::LogFull.number(), 0, b"no room".to_vec()));
+            }
+            if ledger.manner == Manner::Stalls && ledger.requests == 100 {
+                std::thread::sleep(STALL);
             }
             let body = results(&ledger.create_transfers(request.records()));
             if ledger.manner == Manner::HangsUp && ledger.requests.is_multiple_of(3) {

@@ -56,6 +56,31 @@ fn every_workload_is_verified() {
     server.stop();
 }
 
+/// Shares of every kind, with queries about the past, in requests of many sizes between accounts that are drawn in many ways.
+#[test]
+fn any_mix_of_sizes_and_accounts_is_verified() {
+    let scratch = Scratch::new("mixes");
+    let data = scratch.join("data");
+    format(&data);
+    let server = Start::new(&data).shards(2).with(&["--history", "on"]).serve();
+    let cases: [&[&str]; 3] = [
+        &["--mix", "plain=8,two-phase=4,linked=4,lookup=1,query=1", "--accounts-drawn", "zipf:1.0"],
+        &["--mix", "plain=2,two-phase=1,lookup=1,query=3", "--accounts-drawn", "ping-pong"],
+        &["--mix", "two-phase=1,linked=1", "--rate", "5000", "--arrivals", "poisson"],
+    ];
+    for case in cases {
+        let address = ["run", "--address", server.address(), "--json", "--accounts", "100", "--seconds", "1"];
+        let few =
+            ["--connections", "3", "--in-flight", "2", "--warm-up", "0.2", "--sizes", "log-uniform:1..8190"];
+        let finished = run_bench(&[&address, &few[..], case].concat()).expect(0, &[]);
+        let report: Value =
+            serde_json::from_str(finished.stdout.lines().last().expect("a line")).expect("JSON");
+        assert_eq!((&report["verified"], &report["workload"]), (&true.into(), &case[1].into()), "{report}");
+        assert_eq!(report["lookups"].as_u64() > Some(0), case[1].contains("query"), "{report}");
+    }
+    server.stop();
+}
+
 /// Some of what these send is refused: what must be, and what comes too early for a limit.
 #[test]
 fn what_is_refused_is_verified() {

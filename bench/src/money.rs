@@ -1,0 +1,132 @@
+//! After the load: is the money where the generator's model says? Looks at all of it, or at a sample, and says which.
+
+use crate::args::{RunArgs, Verify};
+use crate::arrivals::Arrivals;
+use crate::differences::Differences;
+use crate::failure::Failure;
+use crate::load::Load;
+use crate::model::Sums;
+use crate::phase::connect;
+use crate::report::{count, say};
+use crate::verify::{self, AccountCheck, Before, Changes, TransferCheck};
+use crate::workload::LEDGER;
+use auriga_wire::{Client, Options};
+use std::thread;
+use std::time::Instant;
+
+/// Connections and requests in flight that look transfers up after a run: replies of 1 MiB, so a few do.
+const VERIFY_CONNECTIONS_MAX: usize = 8;
+const VERIFY_IN_FLIGHT: usize = 4;
+
+/// Compares the ledger with the model and says what was compared; `false` if anything differs.
+pub fn verify_money(
+    args: &RunArgs,
+    options: &Options,
+    client: &mut Client,
+    before: &Before,
+    loads: &mut [Load<'_>],
+) -> Result<bool, Failure> {
+    if args.verify != Verify::None {
+        loads.iter_mut().for_each(|load| load.model.sum_up());
+    }
+    let replies = check_replies(loads);
+    if args.verify == Verify::None {
+        say("not verified: --verify none");
+        return Ok(tell_differences(&[&replies], args.accounts));
+    }
+    let mut sums = vec![Sums::default(); args.accounts as usize];
+    for load in loads.iter() {
+        for (sum, part) in sums.iter_mut().zip(&load.model.sums) {
+            sum.add(part);
+        }
+    }
+    let accounts = verify::check_accounts(client, &loads[0].model.plan, before, &sums)?;
+    let batches: u64 = loads.iter().map(|load| load.model.batches.len() as u64).sum();
+    let sample = args.verify == Verify::Sample;
+    let connections = VERIFY_CONNECTIONS_MAX.min(args.connections as usize).max(usize::from(args.workers));
+    let mut drivers = connect(args, options, connections, VERIFY_IN_FLIGHT)?;
+    let checks = thread::scope(|scope| {
+        let workers: Vec<_> = loads
+            .iter()
+            .zip(&mut drivers)
+            .map(|(load, driver)| {
+                scope.spawn(move || {
+                    let mut check = TransferCheck::new(&load.model, sample);
+                    driver.run(&mut check, &mut Arrivals::unbounded(Instant::now())).map(|()| check)
+                })
+            })
+            .collect();
+        let joined = workers.into_iter().map(|worker| worker.join().expect("a worker doesn't panic"));
+        joined.collect::<Result<Vec<_>, Failure>>()
+    })?;
+    let Some(transfers) = checks.into_iter().reduce(|mut sum, part| {
+        sum.add(part);
+        sum
+    }) else {
+        unreachable!("there is at least one worker")
+    };
+    let looked_up = loads.iter().map(|load| load.looked_up).sum();
+    tell(&accounts, &transfers, batches, looked_up);
+    let balanced = accounts.changes.are_equal();
+    let differences = [&replies, &accounts.differences, &transfers.differences];
+    Ok(tell_differences(&differences, args.accounts) && balanced)
+}
+
+/// What was wrong in replies during the load: in answers that contradict each other, and in look-ups.
+fn check_replies(loads: &mut [Load<'_>]) -> Differences {
+    let mut differences = Differences::default();
+    for load in loads {
+        differences.add(std::mem::take(&mut load.model.contradictions));
+        differences.add(std::mem::take(&mut load.lookup_differences));
+    }
+    differences
+}
+
+/// Says what was verified.
+fn tell(accounts: &AccountCheck, transfers: &TransferCheck<'_>, batches: u64, looked_up: u64) {
+    let word = |good| if good { "verified" } else { "NOT VERIFIED" };
+    let sample = match transfers.batches == batches {
+        true => "all of them".to_string(),
+        false => format!(
+            "a sample: {} of {} requests, {:.1} %",
+            count(transfers.batches),
+            count(batches),
+            transfers.batches as f64 * 100.0 / batches.max(1) as f64
+        ),
+    };
+    let Changes { debits_posted, credits_posted, debits_pending, credits_pending } = accounts.changes;
+    let balanced = accounts.changes.are_equal();
+    say(&format!(
+        "{}: ledger {LEDGER}: debits {debits_posted} and credits {credits_posted}, pending {debits_pending} and \
+         {credits_pending}, of this run {}\n\
+         {}: {} of {} accounts hold exactly what the generator's model says\n\
+         {}: {} acknowledged transfers found with the right content and timestamp, {} refused ones not found \
+         ({sample})",
+        word(balanced),
+        if balanced { "are equal" } else { "DIFFER" },
+        word(accounts.differences.count == 0),
+        count(accounts.accounts - accounts.differences.count),
+        count(accounts.accounts),
+        word(transfers.differences.count == 0),
+        count(transfers.acknowledged),
+        count(transfers.refused),
+    ));
+    if looked_up > 0 {
+        say(&format!("look-ups during the load found {} records as they must be", count(looked_up)));
+    }
+}
+
+/// Says what differs; true if nothing does.
+fn tell_differences(differences: &[&Differences], accounts: u32) -> bool {
+    let count_of_all = differences.iter().map(|differences| differences.count).sum();
+    for text in differences.iter().flat_map(|differences| &differences.told) {
+        say(&format!("  {text}"));
+    }
+    if count_of_all > 0 {
+        say(&format!(
+            "  NOT VERIFIED: {} differences in all; does something else write to accounts 1 to {accounts}?",
+            count(count_of_all),
+        ));
+    }
+    count_of_all == 0
+}
