@@ -13,6 +13,8 @@
 //! is nothing to do, and something is under way that other cores or the disk have to do first, the core spins for a short, configured time
 //! (yielding to its other tasks, so that its I/O goes on); then, or if nothing is under way, it parks.
 
+mod beat;
+
 use crate::buffers::{Buffers, Unsent};
 use crate::checkpointer;
 use crate::clock;
@@ -20,7 +22,7 @@ use crate::connection::{Closed, Connection, SMALL_BUFFER, answer_size_max};
 use crate::doorbell::Doorbell;
 use crate::gauge::{self, Gauge};
 use crate::keeper::{News, Wish};
-use crate::monitor::figures::{Where, durations};
+use crate::monitor::figures::Where;
 use crate::monitor::watch::{Pressure, Watch};
 use crate::past;
 use crate::runtime::{self, Ready, Signal};
@@ -49,11 +51,6 @@ use std::sync::Arc;
 const MESSAGES_A_TURN: usize = 64;
 /// Turns with work after which the core waits once, for as long as it takes its executor to look at its I/O.
 const TURNS_A_BREATH: u32 = 16;
-/// Time between two looks at the clients' patience, nanoseconds.
-const PATIENCE_EVERY_NS: u64 = 1_000_000_000;
-/// How long a stopping server waits for clients to take their replies.
-const FAREWELL_NS: u64 = 2_000_000_000;
-
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -461,79 +458,6 @@ impl Core {
             core.connections.borrow_mut().remove(&id);
             core.shared.left(core.number, why);
         });
-    }
-
-    /// What is done by the clock and not by an event.
-    async fn beat(self: Rc<Self>) {
-        let mut looked_at = clock::now().monotonic_ns;
-        while !self.has_ended() {
-            self.shared.pulses[self.number.index()].wait().await;
-            self.turn();
-            self.shared.hearts[self.number.index()].beat();
-            let now = clock::now().monotonic_ns;
-            self.gauge.show(self.number, &self.shared, now, || self.under_way());
-            if now >= looked_at + PATIENCE_EVERY_NS {
-                looked_at = now;
-                for connection in self.open_connections() {
-                    connection.check_patience(now, self.large_buffers.are_short());
-                }
-                // Who waits because replies are not taken looks again.
-                self.room.notify();
-            }
-            {
-                let state = &mut *self.state.borrow_mut();
-                state.ends.metrics.feed(&mut state.shard.histograms, now);
-                if state.watch.is_time(now) {
-                    self.show(state, now);
-                }
-            }
-            if self.shared.is_stopping() {
-                self.say_farewell(now);
-            }
-        }
-        // The run loop may be parked: it has to see the end.
-        self.doorbell.ring_anyway();
-    }
-
-    /// Shows for metrics what has been going on.
-    fn show(&self, State { shard, storage, ends, watch, .. }: &mut State, now_ns: u64) {
-        let figures = &mut *watch.figures;
-        figures.flushes = durations(&storage.flushes);
-        figures.held_ns = self.pressure.ns(now_ns);
-        figures.route = ends.mesh.waiting(Lane::Route) as u64;
-        figures.control = ends.mesh.waiting(Lane::Control) as u64;
-        let (made, free) = self.large_buffers.counts();
-        (figures.buffers, figures.buffers_free) = (made as u64, free as u64);
-        figures.unsent = self.unsent.bytes() as u64;
-        watch.show(shard, now_ns, &self.shared.boards[self.number.index()]);
-    }
-
-    fn under_way(&self) -> u64 {
-        self.connections.borrow().values().map(|connection| u64::from(connection.under_way())).sum()
-    }
-
-    fn open_connections(&self) -> Vec<Rc<Connection>> {
-        self.connections.borrow().values().cloned().collect()
-    }
-
-    /// The server stops: connections that are owed nothing are closed; then this core is drained.
-    fn say_farewell(self: &Rc<Self>, now_ns: u64) {
-        let since = self.stopping_since.get().unwrap_or(now_ns);
-        if self.stopping_since.replace(Some(since)).is_none() && self.number == ShardId(0) {
-            self.step(Input::Stop);
-        }
-        self.room.notify();
-        for connection in self.open_connections() {
-            if connection.is_settled() {
-                connection.close(Closed::Stopping);
-            } else if now_ns > since + FAREWELL_NS && (connection.is_quiet() || connection.has_unsent()) {
-                connection.close(Closed::Stalled);
-            }
-        }
-        let idle = self.connections.borrow().is_empty() && self.state.borrow().shard.is_idle();
-        if idle && !self.drained.replace(true) {
-            self.shared.lifecycle.drain();
-        }
     }
 
     fn has_ended(&self) -> bool {
