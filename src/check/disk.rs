@@ -55,7 +55,9 @@ pub fn mount(mountinfo: &str, path: &Path) -> Option<(String, String)> {
 
 pub fn file_system(root: &Root, place: &Path) -> Finding {
     let (name, need) = ("file system", "ext4 or XFS, mounted for writing");
-    let mount = root.text("proc/self/mountinfo").and_then(|text| mount(&text, place));
+    // A service's state directory is a link to where it is mounted for writing.
+    let real = std::fs::canonicalize(place).unwrap_or_else(|_| place.to_path_buf());
+    let mount = root.text("proc/self/mountinfo").and_then(|text| mount(&text, &real));
     let Some((kind, options)) = mount else {
         return Finding::unknown(name, "/proc/self/mountinfo doesn't say", need);
     };

@@ -186,6 +186,25 @@ fn what_a_server_refuses_is_an_error() {
     expect(&findings, &expected);
 }
 
+/// As a service sees its state directory: a link to the one place that is mounted for writing.
+#[test]
+fn a_directory_is_looked_at_where_it_is() {
+    let machine = Recorded::new("link", "== real/\n");
+    let (real, link) = (machine.0.0.join("real"), machine.0.0.join("link"));
+    std::os::unix::fs::symlink(&real, &link).expect("a link can be made");
+    let folder = std::fs::canonicalize(&real).expect("it is there");
+    let mounts = format!(
+        "21 1 8:1 / / ro,relatime - ext4 /dev/sda1 rw\n\
+         22 21 8:1 /real {} rw,relatime - ext4 /dev/sda1 rw\n",
+        folder.display()
+    );
+    let proc = machine.0.0.join("proc/self");
+    std::fs::create_dir_all(&proc).expect("a directory can be made");
+    std::fs::write(proc.join("mountinfo"), mounts).expect("a file can be written");
+    assert_eq!(disk::file_system(&machine.0, &link).level, Level::Ok);
+    assert_eq!(disk::file_system(&machine.0, Path::new("/")).level, Level::Error, "all else is not");
+}
+
 #[test]
 fn lists_of_cpus_are_read_and_written() {
     assert_eq!(cores::list(&[7, 1, 2, 3, 3]), "1-3,7");
