@@ -135,8 +135,8 @@ impl CoreTimes {
         }
     }
 
-    /// Divides the time since the readings before. They are not of the very same moment, and who spins may lose the CPU meanwhile: no part
-    /// is more than there is.
+    /// Divides the time. Who spins may lose the CPU meanwhile, so that is no more than it ran. The kernel counts a thread's time at ticks: what
+    /// it is behind by looks idle, and may once, but not again at each scrape; so idle time comes of whole times.
     fn spend(&mut self, now: Seen) {
         let before = std::mem::replace(&mut self.seen, now);
         let spent = self.spent.get_or_insert_default();
@@ -146,7 +146,7 @@ impl CoreTimes {
         spent.busy += run - spin;
         spent.spin += spin;
         spent.wait += wait;
-        spent.idle += now.up.saturating_sub(before.up).saturating_sub(run + wait);
+        spent.idle = spent.idle.max(now.up.saturating_sub(now.run + now.wait));
     }
 }
 
@@ -195,5 +195,15 @@ mod tests {
         assert_eq!(core.spent, Some(Spent { busy: 250, spin: 70, wait: 150, idle: 630 }));
         core.spend(Seen { up: 1_100, run: 330, wait: 150, spin: 110 });
         assert_eq!(core.spent, Some(Spent { busy: 260, spin: 70, wait: 150, idle: 630 }));
+    }
+
+    /// A core that never rests, and is scraped more often than its time is counted.
+    #[test]
+    fn time_that_is_counted_late_is_idle_once_at_most() {
+        let mut core = CoreTimes::new(0);
+        for up in (0..1_000).step_by(10) {
+            core.spend(Seen { up, run: up / 100 * 100, wait: 0, spin: 0 });
+        }
+        assert_eq!(core.spent, Some(Spent { busy: 900, spin: 0, wait: 0, idle: 90 }));
     }
 }

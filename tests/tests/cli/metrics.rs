@@ -137,12 +137,11 @@ fn a_scrape_under_load_is_what_the_server_did() {
         flushes >= 2.0 * page.sum("auriga_epochs_total", &[]) * 0.5,
         "a write for each cut, and the blocks"
     );
-    // A core's time is divided, and not counted twice. The parts come from several clocks of the kernel, which don't agree to the second
-    // on a machine that others keep busy.
+    // A core's time is divided, nothing of it twice: no core has had more than there was.
     let up = number(&said["uptime_ns"]) / 1e9;
     for shard in ["0", "1"] {
         let spent = page.sum("auriga_core_seconds_total", &[("shard", shard)]);
-        assert!(spent > 0.5 && spent < 1.5 * up, "{spent} s of {up} s");
+        assert!(spent > 0.5 && spent < up + 1.0, "{spent} s of {up} s");
     }
     let [resident, window] =
         ["process_resident_memory_bytes", "auriga_id_horizon_seconds"].map(|of| page.sum(of, &[]));
