@@ -23,6 +23,8 @@ pub struct Ledger {
     voids: u64,
     chains: u64,
     lookups: u64,
+    /// Whether money was invented.
+    invented: bool,
 }
 
 impl Ledger {
@@ -129,9 +131,11 @@ impl Ledger {
             self.reserve(debit, credit, transfer.amount);
             return None;
         }
-        let invented = self.manner == Manner::InventsMoney && self.created + 1 == 500;
+        // The first that is posted at once, whichever kind of transfer the 500th is.
+        let invents = self.manner == Manner::InventsMoney && self.created + 1 >= 500 && !self.invented;
+        self.invented |= invents;
         self.accounts.entry(debit).and_modify(|account| account.debits_posted += transfer.amount);
-        let credited = transfer.amount + u128::from(invented);
+        let credited = transfer.amount + u128::from(invents);
         self.accounts.entry(credit).and_modify(|account| account.credits_posted += credited);
         None
     }
