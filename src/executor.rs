@@ -229,7 +229,6 @@ impl Core {
         while !self.has_ended() {
             if self.turn() {
                 idle_since = None;
-                self.gauge.note_work();
                 turns += 1;
                 if turns % TURNS_A_BREATH == 0 {
                     self.doorbell.ring_anyway();
@@ -244,7 +243,6 @@ impl Core {
             self.state.borrow_mut().watch.idles(now);
             let is_early = now < *idle_since.get_or_insert(now) + self.shared.options.spin_ns;
             if is_early && !self.state.borrow().shard.is_idle() {
-                self.gauge.note_look(now);
                 runtime::yield_now().await;
                 continue;
             }
@@ -337,7 +335,6 @@ impl Core {
         let State { shard, outputs, watch, .. } = &mut *state;
         shard.step(clock::now(), Input::Request(from, *frame), outputs);
         watch.works();
-        self.gauge.note_request();
         let before = outputs.list.len();
         outputs.list.retain(|output| !matches!(output, Output::Deferred(who) if *who == from));
         let deferred = outputs.list.len() < before;

@@ -12,6 +12,8 @@ use std::cell::Cell;
 
 /// What a core does at a stretch for longer is a stall: all that wait for it are held up, and other cores with them.
 const STALL_NS: u64 = 10_000_000;
+/// Between two looks for work that take longer than this, the core did something else, or another process had it.
+const SPIN_TURN_MAX_NS: u64 = 10_000;
 /// Time between two looks at the board's figures, at least.
 const SHOW_EVERY_NS: u64 = 100_000_000;
 
@@ -72,11 +74,13 @@ impl Watch {
         self.idle_ns = None;
     }
 
-    /// A turn has found nothing to do.
+    /// A turn has found nothing to do. What lies between two such turns, with no request in between, is spent on nothing else.
     #[inline]
     pub fn idles(&mut self, now_ns: u64) {
-        self.figures.spin_ns += self.idle_ns.map_or(0, |since| now_ns.saturating_sub(since));
-        self.idle_ns = Some(now_ns);
+        let length = self.idle_ns.replace(now_ns).map_or(0, |since| now_ns.saturating_sub(since));
+        if length < SPIN_TURN_MAX_NS {
+            self.figures.spin_ns += length;
+        }
     }
 
     /// The core parks.
@@ -210,6 +214,19 @@ mod tests {
         watch.parks();
         watch.idles(300);
         assert_eq!(watch.figures.spin_ns, 3 + 4 + 1);
+    }
+
+    #[test]
+    fn only_short_looks_without_a_request_are_spinning() {
+        let mut watch = Watch::new();
+        [1_000, 3_000, 4_000].into_iter().for_each(|now| watch.idles(now));
+        assert_eq!(watch.figures.spin_ns, 3_000);
+        watch.idles(4_000 + SPIN_TURN_MAX_NS);
+        watch.works();
+        watch.idles(15_000);
+        assert!(watch.lap(true, Where::Route));
+        watch.idles(16_000);
+        assert_eq!(watch.figures.spin_ns, 3_000, "another process, a request and work are none");
     }
 
     #[test]
