@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::logging;
 use crate::offline::{backup, inspect, repair, restore};
 use crate::options::{Options, StartArguments};
-use crate::{directory, generate, histograms, server, status, top, topology};
+use crate::{directory, histograms, server, status, top, topology};
 use auriga_shards::log::{IdMode, Identity};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ pub(crate) enum Command {
     Check(Box<check::Arguments>),
     /// Write man pages and shell completions, for packages
     #[command(hide = true)]
-    Generate(generate::Arguments),
+    Generate(auriga_manual::Arguments),
     /// Print the version
     Version,
 }
@@ -215,7 +215,10 @@ fn run(command: Command) -> Outcome<i32> {
         Command::Topology(command) => topology::run(&command),
         Command::Config(command) => config::command::run(&command),
         Command::Check(asked) => check::run(&asked),
-        Command::Generate(asked) => generate::run(&asked).map(|()| 0),
+        Command::Generate(asked) => {
+            auriga_manual::generate(&config::described(), &asked).map_err(Failure::environment)?;
+            Ok(0)
+        }
         Command::Version => {
             println!("auriga {}", env!("CARGO_PKG_VERSION"));
             Ok(0)

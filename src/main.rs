@@ -15,7 +15,6 @@ mod failure;
 mod fuzz;
 mod gate;
 mod gauge;
-mod generate;
 mod histograms;
 mod hottest;
 mod keeper;

@@ -14,7 +14,7 @@ pub enum Command {
     /// Hold a configuration against what a start takes and this machine has, and say which values count and where each comes from
     Check(Box<CheckArguments>),
     /// Print the shipped file: every key with its unit, bounds, default and reason
-    Print,
+    Print(PrintArguments),
 }
 
 #[derive(Args, Debug)]
@@ -26,6 +26,20 @@ pub struct CheckArguments {
     #[arg(long)]
     json: bool,
 }
+
+#[derive(Args, Debug)]
+pub struct PrintArguments {
+    /// With every key commented out: a file in which only what an operator changes counts, also beside a later version's defaults
+    #[arg(long)]
+    commented: bool,
+}
+
+/// The first lines of a file in which every key is commented out.
+const COMMENTED: &str = "\
+# Every key is commented out here, so that the server's own default counts, also a later version's. Uncomment what you change. The value
+# that is shown is the default, where no line `# default:` says something else.
+#
+";
 
 /// A value as JSON.
 #[derive(Serialize)]
@@ -45,7 +59,8 @@ struct Shown<'a> {
 /// Runs the command.
 pub fn run(command: &Command) -> Outcome<i32> {
     match command {
-        Command::Print => print!("{TEXT}"),
+        Command::Print(PrintArguments { commented: false }) => print!("{TEXT}"),
+        Command::Print(PrintArguments { commented: true }) => print!("{COMMENTED}{}", commented(TEXT)),
         Command::Check(asked) => {
             Options::check(&asked.start)?;
             let values = asked.start.values.iter();
@@ -59,6 +74,13 @@ pub fn run(command: &Command) -> Outcome<i32> {
         }
     }
     Ok(0)
+}
+
+/// A file without any of its values.
+fn commented(text: &str) -> String {
+    let is_key = |line: &str| line.starts_with(|first: char| first.is_ascii_lowercase());
+    let lines = text.split_inclusive('\n');
+    lines.map(|line| if is_key(line) { format!("#{line}") } else { line.to_owned() }).collect()
 }
 
 fn text(value: &Value) -> String {
