@@ -1,10 +1,12 @@
 //! The keeper: one housekeeping thread that makes the log's segments before they are needed.
 //!
 //! A segment is preallocated and written with zeros, because a durable write into an extent that was never written costs a
-//! drive several writes. It gets its name only when all of that is durable, so a file of the log is whole or not there.
+//! drive several writes. It gets its name only when all of that is durable, so a file of the log is whole or not there. No shard writes
+//! into it before its name is durable, too; if nobody can say whether it is, the process ends, as after a write that failed.
 
 use crate::directory::{self, Directory};
 use crate::doorbell::Doorbell;
+use crate::storage;
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
 use auriga_shards::log::{File as LogFile, Sector};
 use auriga_shards::place::ShardId;
@@ -117,7 +119,7 @@ impl Keeper {
         if let Err(e) = &provided {
             if !self.full {
                 tracing::warn!(
-                    "can't prepare {}: {e}. New batches are refused until there is room",
+                    "can't prepare {}: {e}. It is tried again; new batches are refused until it can be",
                     self.directory.file(file).display()
                 );
             }
@@ -181,7 +183,13 @@ impl Keeper {
             && let Some(spare) = self.directory.spares().pop()
         {
             let used_again = self.use_again(file, &spare, &path);
-            return used_again.map(|()| Provided::Made).map_err(|e| e.to_string());
+            return used_again.map(|()| Provided::Made).map_err(|e| {
+                // What its header is now is not known.
+                if std::fs::remove_file(&spare).is_ok() {
+                    self.usage.bytes.take_away(file.size());
+                }
+                format!("{}: {e}", spare.display())
+            });
         }
         // Spare segments are for streams: one of cuts may need their room.
         while let Err(why) = self.check_room(file) {
@@ -195,7 +203,7 @@ impl Keeper {
             let _ = std::fs::remove_file(&making);
             return Err(e.to_string());
         }
-        directory::sync_directory(path.parent().unwrap_or(Path::new("/"))).map_err(|e| e.message)?;
+        make_name_durable(&path);
         self.usage.bytes.add(file.size());
         Ok(Provided::Made)
     }
@@ -227,17 +235,15 @@ impl Keeper {
     ///
     /// So the names are made durable first.
     fn use_again(&self, file: LogFile, spare: &Path, path: &Path) -> std::io::Result<()> {
-        for folder in [spare, path].map(|path| path.parent().unwrap_or(Path::new("/"))) {
-            directory::sync_directory(folder).map_err(|e| std::io::Error::other(e.message))?;
-        }
+        [spare, path].into_iter().for_each(make_name_durable);
         let opened = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(spare)?;
         let mut first = Box::new(Sector([0; SECTOR_SIZE]));
         first.0.copy_from_slice(&file.header(&self.directory.identity));
         opened.write_all_at(&first.0, 0)?;
         opened.sync_all()?;
         std::fs::rename(spare, path)?;
-        directory::sync_directory(path.parent().unwrap_or(Path::new("/")))
-            .map_err(|e| std::io::Error::other(e.message))
+        make_name_durable(path);
+        Ok(())
     }
 
     fn make(&self, file: LogFile, path: &Path) -> std::io::Result<()> {
@@ -256,5 +262,12 @@ impl Keeper {
             left -= size;
         }
         made.sync_all()
+    }
+}
+
+/// Makes the names of a folder durable, or ends the process: a second try could say that all is well, and the name be lost with the power.
+fn make_name_durable(path: &Path) {
+    if let Err(failure) = directory::sync_directory(path.parent().unwrap_or(Path::new("/"))) {
+        storage::end(&format!("{failure}. {}", storage::UNKNOWN_NOW));
     }
 }

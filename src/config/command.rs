@@ -6,6 +6,7 @@ use super::{Origin, Value};
 use crate::cli::print_json;
 use crate::failure::Outcome;
 use crate::options::{Options, StartArguments};
+use crate::output::{say, write};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -59,8 +60,12 @@ struct Shown<'a> {
 /// Runs the command.
 pub fn run(command: &Command) -> Outcome<i32> {
     match command {
-        Command::Print(PrintArguments { commented: false }) => print!("{TEXT}"),
-        Command::Print(PrintArguments { commented: true }) => print!("{COMMENTED}{}", commented(TEXT)),
+        Command::Print(PrintArguments { commented: false }) => {
+            write(TEXT);
+        }
+        Command::Print(PrintArguments { commented: true }) => {
+            write(&(COMMENTED.to_owned() + &commented(TEXT)));
+        }
         Command::Check(asked) => {
             Options::check(&asked.start)?;
             let values = asked.start.values.iter();
@@ -68,7 +73,7 @@ pub fn run(command: &Command) -> Outcome<i32> {
                 print_json(&serde_json::json!({ "values": values.map(show).collect::<Vec<_>>() }))?;
             } else {
                 for value in values {
-                    println!("{:<20} {:<30} {}", value.setting.key, text(value), from(value));
+                    say!("{:<20} {:<30} {}", value.setting.key, text(value), from(value));
                 }
             }
         }
