@@ -25,6 +25,8 @@ mod metrics;
 mod monitor;
 mod offline;
 mod options;
+mod output;
+mod owner;
 mod past;
 mod room;
 mod runtime;
