@@ -12,7 +12,7 @@ use auriga_shards::log::{File as LogFile, Sector};
 use auriga_shards::place::ShardId;
 use auriga_signals::Usage;
 use rtrb::{Consumer, Producer};
-use std::fs::OpenOptions;
+use std::fs::{File as OpenFile, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -183,13 +183,7 @@ impl Keeper {
             && let Some(spare) = self.directory.spares().pop()
         {
             let used_again = self.use_again(file, &spare, &path);
-            return used_again.map(|()| Provided::Made).map_err(|e| {
-                // What its header is now is not known.
-                if std::fs::remove_file(&spare).is_ok() {
-                    self.usage.bytes.take_away(file.size());
-                }
-                format!("{}: {e}", spare.display())
-            });
+            return used_again.map(|()| Provided::Made).map_err(|e| e.to_string());
         }
         // Spare segments are for streams: one of cuts may need their room.
         while let Err(why) = self.check_room(file) {
@@ -197,13 +191,14 @@ impl Keeper {
             std::fs::remove_file(&spare).map_err(|e| directory::cannot("remove", &spare, &e).message)?;
             self.usage.bytes.take_away(LogFile::Stream { stream: 0, segment: 0 }.size());
         }
+        let folder = Folder::of(&path).map_err(|e| e.to_string())?;
         let making = path.with_extension("making");
         let made = self.make(file, &making).and_then(|()| std::fs::rename(&making, &path));
         if let Err(e) = made {
             let _ = std::fs::remove_file(&making);
             return Err(e.to_string());
         }
-        make_name_durable(&path);
+        folder.make_durable();
         self.usage.bytes.add(file.size());
         Ok(Provided::Made)
     }
@@ -235,14 +230,20 @@ impl Keeper {
     ///
     /// So the names are made durable first.
     fn use_again(&self, file: LogFile, spare: &Path, path: &Path) -> std::io::Result<()> {
-        [spare, path].into_iter().for_each(make_name_durable);
+        let (of_spare, of_file) = (Folder::of(spare)?, Folder::of(path)?);
+        of_spare.make_durable();
+        of_file.make_durable();
         let opened = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(spare)?;
         let mut first = Box::new(Sector([0; SECTOR_SIZE]));
         first.0.copy_from_slice(&file.header(&self.directory.identity));
-        opened.write_all_at(&first.0, 0)?;
-        opened.sync_all()?;
+        if let Err(e) = opened.write_all_at(&first.0, 0).and_then(|()| opened.sync_all()) {
+            // What its header is now is not known.
+            std::fs::remove_file(spare)?;
+            self.usage.bytes.take_away(file.size());
+            return Err(e);
+        }
         std::fs::rename(spare, path)?;
-        make_name_durable(path);
+        of_file.make_durable();
         Ok(())
     }
 
@@ -265,9 +266,22 @@ impl Keeper {
     }
 }
 
-/// Makes the names of a folder durable, or ends the process: a second try could say that all is well, and the name be lost with the power.
-fn make_name_durable(path: &Path) {
-    if let Err(failure) = directory::sync_directory(path.parent().unwrap_or(Path::new("/"))) {
-        storage::end(&format!("{failure}. {}", storage::UNKNOWN_NOW));
+/// The folder of a file. It is opened before anything is changed in it: descriptors may be short.
+struct Folder<'a> {
+    opened: OpenFile,
+    path: &'a Path,
+}
+
+impl<'a> Folder<'a> {
+    fn of(file: &'a Path) -> std::io::Result<Self> {
+        let path = file.parent().unwrap_or(Path::new("/"));
+        Ok(Self { opened: OpenFile::open(path)?, path })
+    }
+
+    /// Makes the names in it durable, or ends the process: a second try could say that all is well, and a name be lost with the power.
+    fn make_durable(&self) {
+        if let Err(e) = self.opened.sync_all() {
+            storage::end(&format!("{}. {}", directory::cannot("sync", self.path, &e), storage::UNKNOWN_NOW));
+        }
     }
 }
