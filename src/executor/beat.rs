@@ -86,6 +86,8 @@ impl Core {
         }
         let idle = self.connections.borrow().is_empty() && self.state.borrow().shard.is_idle();
         if idle && !self.drained.replace(true) {
+            let State { shard, ends, .. } = &mut *self.state.borrow_mut();
+            ends.metrics.finish(&mut shard.histograms, now_ns);
             self.shared.lifecycle.drain();
         }
     }
