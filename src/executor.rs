@@ -332,9 +332,9 @@ impl Core {
             return self.say_activity(from, &frame.header);
         }
         let mut state = self.state.borrow_mut();
-        let State { shard, outputs, watch, .. } = &mut *state;
-        shard.step(clock::now(), Input::Request(from, *frame), outputs);
-        watch.works();
+        let clock = clock::now();
+        let State { shard, outputs, .. } = &mut *state;
+        shard.step(clock, Input::Request(from, *frame), outputs);
         let before = outputs.list.len();
         outputs.list.retain(|output| !matches!(output, Output::Deferred(who) if *who == from));
         let deferred = outputs.list.len() < before;
@@ -342,6 +342,7 @@ impl Core {
             self.gauge.note_transfers(from, frame.records(), &outputs.list);
         }
         self.perform(&mut state);
+        state.watch.worked(clock.monotonic_ns);
         self.shared.note_activity();
         if deferred { Admission::Later } else { Admission::Taken }
     }

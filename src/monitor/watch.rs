@@ -68,10 +68,14 @@ impl Watch {
         }
     }
 
-    /// A request was taken between two turns.
+    /// A request was taken between two turns, from this time on. While the core is parked no turn would see that it took too long.
     #[inline]
-    pub fn works(&mut self) {
+    pub fn worked(&mut self, from_ns: u64) {
         self.idle_ns = None;
+        if self.parked {
+            self.done_ns = from_ns;
+            self.note(Where::Between, clock::monotonic_ns());
+        }
     }
 
     /// A turn has found nothing to do. What lies between two such turns, with no request in between, is spent on nothing else.
@@ -194,10 +198,16 @@ mod tests {
         watch.begin(1_025 * MS);
         watch.parks();
         [2_000, 3_000].into_iter().for_each(|beat| watch.begin(beat * MS));
+        watch.worked(clock::monotonic_ns());
+        assert_eq!(watch.figures.stalls[Where::Between as usize], 1, "a request that takes no time is none");
         watch.wakes();
         watch.begin(9_000 * MS);
         let between = Where::Between as usize;
         assert_eq!((watch.figures.stalls[between], watch.figures.stalls_ns[between]), (1, 15 * MS));
+        watch.parks();
+        watch.worked(1);
+        watch.wakes();
+        assert_eq!(watch.figures.stalls[between], 2, "a request took too long while the core was parked");
         // A turn that began long ago, by the clock that a lap looks at.
         watch.begin(1);
         assert!(watch.lap(true, Where::Route) && !watch.lap(false, Where::Control));
@@ -209,7 +219,7 @@ mod tests {
     fn a_core_spins_from_one_look_to_the_next_that_find_nothing() {
         let mut watch = Watch::new();
         [100, 103, 107].into_iter().for_each(|now| watch.idles(now));
-        watch.works();
+        watch.worked(0);
         [200, 201].into_iter().for_each(|now| watch.idles(now));
         watch.parks();
         watch.idles(300);
@@ -222,7 +232,7 @@ mod tests {
         [1_000, 3_000, 4_000].into_iter().for_each(|now| watch.idles(now));
         assert_eq!(watch.figures.spin_ns, 3_000);
         watch.idles(4_000 + SPIN_TURN_MAX_NS);
-        watch.works();
+        watch.worked(0);
         watch.idles(15_000);
         assert!(watch.lap(true, Where::Route));
         watch.idles(16_000);
