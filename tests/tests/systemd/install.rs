@@ -42,7 +42,9 @@ fn what_is_installed_is_removed_and_what_is_the_operators_stays() {
         let said = run(script("install", root, options)).expect(0, &[]).stdout;
         assert!(said.contains("auriga-format") && said.contains("enable --now auriga"), "{said}");
         let service = unit(root, prefix);
-        assert!(service.contains(&format!("\nExecStart=/{prefix}/bin/auriga start --data ")), "{service}");
+        let of_start = format!("\nExecStart=/{prefix}/bin/auriga start --data ");
+        let of_check = format!("\nExecStartPre=/{prefix}/bin/auriga check --data ");
+        assert!(service.contains(&of_start) && service.contains(&of_check), "{service}");
         let program = root.join(prefix).join("bin/auriga");
         assert!(run(command(text(&program), &["version"])).stdout.starts_with("auriga "));
         for name in ["auriga-start", "auriga-bench-run"] {
@@ -85,7 +87,13 @@ fn wrong_use_and_what_is_missing_are_named() {
     for name in ["install", "uninstall"] {
         let help = run(script(name, root.path(), &["--help"])).expect(0, &[]).stdout;
         assert!(help.contains(&format!("Usage: systemd/{name}")), "{help}");
-        for arguments in [&["--prefix"][..], &["--prefix", "usr"], &["--colour"], &["everything"]] {
+        for arguments in [
+            &["--prefix"][..],
+            &["--prefix", "usr"],
+            &["--prefix", "/my apps"],
+            &["--colour"],
+            &["everything"],
+        ] {
             run(script(name, root.path(), arguments)).expect(2, &["Usage: systemd/"]);
         }
     }
