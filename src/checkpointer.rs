@@ -3,6 +3,7 @@
 
 use crate::directory::{self, Directory};
 use crate::doorbell::Doorbell;
+use crate::durable::Folder;
 use crate::server::Shared;
 use auriga_shards::checkpoint::manifest::Part;
 use auriga_shards::checkpoint::sheet::SHEET_SIZE;
@@ -201,7 +202,7 @@ fn await_history(epoch: u64, shared: &Shared) -> Result<(), String> {
     let durable = || shared.history.durable();
     while shared.options.history && durable() < epoch {
         shared.make_history_durable();
-        if shared.is_stopping() {
+        if shared.is_stopping() || shared.has_failed() {
             return Err(format!("history has durably got to epoch {}, epoch {epoch} is needed", durable()));
         }
         if said.elapsed() > HISTORY_SAID_EVERY {
@@ -227,25 +228,35 @@ fn clear(manifest: &Path) -> Result<(), String> {
     }
     // The slot may be new, and so may be the folder of both: names of folders are made durable, too.
     for folder in slot.ancestors().take(3) {
-        directory::sync_directory(folder).map_err(|e| e.message)?;
+        Folder::open(folder).map_err(|e| directory::cannot("open", folder, &e).message)?.make_durable();
     }
     Ok(())
 }
 
-/// Makes the file of a part, or lets it grow.
+/// Makes the file of a part, or lets it grow. One that could not be made durable is not used again.
 fn make(path: &Path, sheets: u32) -> Result<(), String> {
+    let failed = |e: std::io::Error| directory::cannot("make", path, &e).message;
+    let folder = Folder::of(path).map_err(failed)?;
     let size = u64::from(sheets) * SHEET_SIZE as u64;
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
     let made = file.and_then(|file| {
         if file.metadata()?.len() < size {
             directory::preallocate(&file, size)?;
             file.set_len(size)?;
-            file.sync_all()?;
+            sync_or_remove(&file, path)?;
         }
         Ok(())
     });
-    made.map_err(|e| directory::cannot("make", path, &e).message)?;
-    directory::sync_directory(path.parent().unwrap_or(Path::new("/"))).map_err(|e| e.message)
+    made.map_err(failed)?;
+    folder.make_durable();
+    Ok(())
+}
+
+/// After a sync that failed the next one may say that all is well: the file goes, and another try makes it anew.
+fn sync_or_remove(file: &fs::File, path: &Path) -> std::io::Result<()> {
+    file.sync_all().inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })
 }
 
 /// Makes a part durable, and reads it back from the disk.
@@ -253,13 +264,13 @@ fn verify(path: &Path, mut check: PartCheck, expected: &Part, shared: &Shared) -
     let failed = |e: std::io::Error| directory::cannot("read back", path, &e).message;
     let mut file =
         OpenOptions::new().read(true).write(true).custom_flags(libc::O_DIRECT).open(path).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
+    sync_or_remove(&file, path).map_err(failed)?;
     let mut memory: Vec<Sector> = bytemuck::allocation::zeroed_vec(SHEETS_READ * SHEET_SIZE / SECTOR_SIZE);
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut memory);
     let mut left = expected.sheets as usize;
     while left > 0 {
         if shared.is_stopping() {
-            return Err("the server stops".into());
+            return Err("the server stops. The next start goes on with the one before".into());
         }
         let count = left.min(SHEETS_READ);
         let bytes = &mut bytes[..count * SHEET_SIZE];
@@ -274,14 +285,17 @@ fn verify(path: &Path, mut check: PartCheck, expected: &Part, shared: &Shared) -
 
 /// Writes a manifest: it is there whole, or not at all.
 fn seal(path: &Path, manifest: &[Sector]) -> Result<(), String> {
+    let failed = |e: std::io::Error| directory::cannot("write", path, &e).message;
+    let folder = Folder::of(path).map_err(failed)?;
     let making = path.with_extension("making");
     let written = fs::File::create(&making).and_then(|mut file| {
         file.write_all(bytemuck::cast_slice(manifest))?;
-        file.sync_all()?;
+        sync_or_remove(&file, &making)?;
         fs::rename(&making, path)
     });
-    written.map_err(|e| directory::cannot("write", path, &e).message)?;
-    directory::sync_directory(path.parent().unwrap_or(Path::new("/"))).map_err(|e| e.message)
+    written.map_err(failed)?;
+    folder.make_durable();
+    Ok(())
 }
 
 /// Segments of streams that are kept to be used again: as many as the log fills from one checkpoint to the next. A new one would be
@@ -311,17 +325,20 @@ fn remove(file: LogFile, directory: &Directory, usage: &Usage, spares_max: usize
 fn move_to(from: &Path, to: &Path) -> std::io::Result<()> {
     let folder = to.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
-    let synced = |path: &Path| fs::File::open(path).and_then(|file| file.sync_all());
+    let folder = Folder::open(folder)?;
     match fs::rename(from, to) {
         Err(e) if e.raw_os_error() == Some(libc::EXDEV) => {
             let making = to.with_extension("making");
             fs::copy(from, &making)?;
-            synced(&making)?;
+            sync_or_remove(&fs::File::open(&making)?, &making)?;
             fs::rename(&making, to)?;
-            synced(folder)?;
+            folder.make_durable();
             fs::remove_file(from)
         }
         Err(e) => Err(e),
-        Ok(()) => synced(folder),
+        Ok(()) => {
+            folder.make_durable();
+            Ok(())
+        }
     }
 }

@@ -6,13 +6,13 @@
 
 use crate::directory::{self, Directory};
 use crate::doorbell::Doorbell;
-use crate::storage;
+use crate::durable::Folder;
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
 use auriga_shards::log::{File as LogFile, Sector};
 use auriga_shards::place::ShardId;
 use auriga_signals::Usage;
 use rtrb::{Consumer, Producer};
-use std::fs::{File as OpenFile, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -263,25 +263,5 @@ impl Keeper {
             left -= size;
         }
         made.sync_all()
-    }
-}
-
-/// The folder of a file. It is opened before anything is changed in it: descriptors may be short.
-struct Folder<'a> {
-    opened: OpenFile,
-    path: &'a Path,
-}
-
-impl<'a> Folder<'a> {
-    fn of(file: &'a Path) -> std::io::Result<Self> {
-        let path = file.parent().unwrap_or(Path::new("/"));
-        Ok(Self { opened: OpenFile::open(path)?, path })
-    }
-
-    /// Makes the names in it durable, or ends the process: a second try could say that all is well, and a name be lost with the power.
-    fn make_durable(&self) {
-        if let Err(e) = self.opened.sync_all() {
-            storage::end(&format!("{}. {}", directory::cannot("sync", self.path, &e), storage::UNKNOWN_NOW));
-        }
     }
 }

@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod directory;
 mod doorbell;
+mod durable;
 mod executor;
 mod failure;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use crate::clock;
 use crate::directory::Directory;
+use crate::durable;
 use auriga_shards::buckets::Buckets;
 use auriga_shards::checkpoint;
 use auriga_shards::checkpoint::sheet::{SHEET_SIZE, Sheet};
@@ -300,7 +301,9 @@ impl Storage {
                 let size = match result {
                     Ok(size) => *size,
                     Err(_) if !self.directory.file(file).exists() => 0,
-                    Err(e) => end(&format!("can't read {}: {e}", self.directory.file(file).display())),
+                    Err(e) => {
+                        durable::end(&format!("can't read {}: {e}", self.directory.file(file).display()))
+                    }
                 };
                 let next = first + (size / SECTOR_SIZE) as u64;
                 let end = size == 0 || last_of_file && !self.directory.file(cut_place(next).0).exists();
@@ -332,8 +335,8 @@ impl Storage {
 fn end_unless_whole(size: usize, result: &Result<usize, String>, place: impl FnOnce() -> (PathBuf, u64)) {
     if let Err(failure) = whole(result, size) {
         let (path, offset) = place();
-        end(&format!(
-            "a write failed: {} at byte {offset}, {size} bytes: {failure}. {UNKNOWN_NOW}",
+        durable::fail(&format!(
+            "a write failed: {} at byte {offset}, {size} bytes: {failure}",
             path.display()
         ));
     }
@@ -345,17 +348,6 @@ fn whole(result: &Result<usize, String>, size: usize) -> Result<(), String> {
         Ok(done) => Err(format!("{done} of {size} bytes")),
         Err(e) => Err(e.clone()),
     }
-}
-
-/// Why the process ends at once, and what to do.
-pub const UNKNOWN_NOW: &str = "What the disk holds is unknown now, so this process ends. Check the disk, then start again: everything \
-                               acknowledged is recovered";
-
-/// Ends the process at once.
-pub fn end(message: &str) -> ! {
-    tracing::error!("{message}");
-    crate::logging::tell_failure(&message);
-    std::process::exit(crate::failure::Kind::Environment as i32)
 }
 
 fn write(fd: types::Fd, bytes: &[u8], offset: u64, flags: i32) -> io_uring::squeue::Entry {

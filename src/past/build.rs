@@ -12,8 +12,10 @@ use auriga_shards::log::segment::stream_place;
 use auriga_shards::past::{BlockFacts, Facts};
 use auriga_shards::place::ShardId;
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -156,7 +158,11 @@ impl Build<'_> {
             reader = Arc::try_unwrap(used).err();
             std::thread::sleep(READER_LOOK_EVERY);
         }
-        let builder = Builder::open(&options(&self.shared.directory)).map_err(|error| error.to_string())?;
+        // What a sync has failed for may be in memory only, and look durable: what the disk holds is what counts.
+        let options = options(&self.shared.directory);
+        forget_what_was_read(&options.directory)
+            .map_err(|e| format!("{}: {e}", options.directory.display()))?;
+        let builder = Builder::open(&options).map_err(|error| error.to_string())?;
         let (found, expected) = (builder.progress().epoch, self.given_back);
         if found < expected {
             return Err(format!(
@@ -250,6 +256,24 @@ impl Build<'_> {
         self.trouble = Some(trouble);
         std::thread::sleep(RETRY);
     }
+}
+
+/// Lets the kernel forget what it holds in memory of the files below a folder, as far as it doesn't still have to write it.
+fn forget_what_was_read(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            forget_what_was_read(&path)?;
+            continue;
+        }
+        let file = File::open(&path)?;
+        // SAFETY: the descriptor is open; no memory is passed.
+        let error = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        if error != 0 {
+            return Err(std::io::Error::from_raw_os_error(error));
+        }
+    }
+    Ok(())
 }
 
 /// Gives an epoch to the builder, unless it has it.

@@ -66,17 +66,25 @@ fn a_history_whose_store_has_failed_is_opened_again() {
     server.stop();
 
     let steps = scratch.join("steps");
-    let failure = format!("write .jnl {}", libc::ENOSPC);
-    let orders =
-        [("AURIGA_STEPS", text(&steps)), ("AURIGA_STEPS_AT", ".jnl"), ("AURIGA_FAILURES", failure.as_str())];
-    let server = Start::new(&data).shards(2).preload(&orders).serve();
-    let pattern = [Pattern { batches: vec![20], in_flight: 1, transfers_max: 2_000, ..Pattern::ENDLESS }];
-    book.note(drive_many(server.address(), &mut random, &book.choice(), &pattern, u64::MAX, || {}));
-    server.wait_for("history stands still");
-    server.wait_for("history goes on behind epoch");
-    book.check_history(&mut connect(server.address()), &mut random);
-    assert_eq!(book.turned_away(), 0, "no request is refused");
-    server.stop();
+    // A checkpoint has it made durable; a start syncs it, too, and is let through.
+    let (write, sync) =
+        (format!("write .jnl {}", libc::ENOSPC), format!("rename manifest {0}:fsync .jnl {0}", libc::EIO));
+    for failure in [write, sync] {
+        let orders = [
+            ("AURIGA_STEPS", text(&steps)),
+            ("AURIGA_STEPS_AT", ".jnl:manifest"),
+            ("AURIGA_FAILURES", failure.as_str()),
+        ];
+        let start = Start::new(&data).shards(2).with(&["--checkpoint-every", "1"]);
+        let server = start.preload(&orders).serve();
+        let pattern = [Pattern { batches: vec![20], in_flight: 1, transfers_max: 2_000, ..Pattern::ENDLESS }];
+        book.note(drive_many(server.address(), &mut random, &book.choice(), &pattern, u64::MAX, || {}));
+        server.wait_for("history stands still");
+        server.wait_for("history goes on behind epoch");
+        book.check_history(&mut connect(server.address()), &mut random);
+        assert_eq!(book.turned_away(), 0, "no request is refused");
+        server.stop();
+    }
 }
 
 /// The name of a new file of the log can't be made durable. No shard may write into it, also if a second try said that all is well.
