@@ -132,9 +132,14 @@ impl Connection {
 
     /// Closes it; the first reason that is given counts.
     pub fn close(&self, why: Closed) {
-        self.closed.set(self.closed.get().or(Some(why)));
-        let how = if matches!(why, Closed::Fault(_)) { Shutdown::Read } else { Shutdown::Both };
-        let _ = self.socket.get().shutdown(how);
+        let before = self.closed.get();
+        self.closed.set(before.or(Some(why)));
+        match why {
+            // Its reader has found it, and still has to take what the client sends ([`Self::linger`]).
+            Closed::Fault(_) if before == Some(why) => {}
+            Closed::Fault(_) => drop(self.socket.get().shutdown(Shutdown::Read)),
+            _ => drop(self.socket.get().shutdown(Shutdown::Both)),
+        }
         self.changed.notify();
     }
 
@@ -511,10 +516,12 @@ impl Frames {
         if !self.has_bytes() {
             (self.start, self.end) = (0, 0);
         }
-        let rest = self.end - self.start;
-        if rest == 0
-            && let Some(small) = self.small.take()
+        let rest = self.start..self.end;
+        if (rest.is_empty() || self.size_known() <= SMALL_BUFFER && rest.len() <= SMALL_BUFFER)
+            && let Some(mut small) = self.small.take()
         {
+            small[..rest.len()].copy_from_slice(&self.buffer[rest.clone()]);
+            (self.start, self.end) = (0, rest.len());
             core.large_buffers.give_back(std::mem::replace(&mut self.buffer, small));
         }
     }

@@ -148,3 +148,25 @@ fn random_bytes_from_many_connections_harm_nobody() {
     book.check(&mut control, &mut random, true);
     server.stop();
 }
+
+/// A socket that is closed with bytes unread resets the connection, and the reason could be lost on its way.
+#[test]
+fn a_client_that_sends_on_learns_why_it_is_refused() {
+    let scratch = Scratch::new("sends-on");
+    let data = scratch.join("data");
+    format(&data);
+    let server = Start::new(&data).serve();
+    let mut client = Raw::connect(&server);
+    let mut flipped = sealed(lookup());
+    flipped[HEADER_SIZE + 5] ^= 1;
+    client.send(&flipped);
+    // The reply is there: the server has done with the frame.
+    client.socket.peek(&mut [0]).expect("a reply comes");
+    for _ in 0..8 {
+        client.send(&[7; 64 << 10]);
+    }
+    let (_, fault) = client.fault().expect("a fault");
+    assert_eq!(fault.code, FaultCode::BadChecksum);
+    client.expect_end();
+    server.stop();
+}
