@@ -9,6 +9,7 @@ use crate::record::{Account, AccountBalance, AccountFlags, EventResult, Transfer
 use crate::reply::{Reply, ReplyBody};
 use crate::report::{Activity, ShardHistograms, Status};
 use crate::request::RequestFrame;
+use std::collections::HashSet;
 use std::time::Duration;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -48,16 +49,26 @@ impl Created {
         self.refusals.iter().filter(|refusal| self.applied.binary_search(&refusal.index).is_err())
     }
 
-    fn new(reply: &Reply<'_>, results: &[EventResult], request: &Sent<'_>) -> Self {
+    /// What the answer says, and the indexes of events of which it doesn't say whether they are applied.
+    fn new(reply: &Reply<'_>, results: &[EventResult], request: &Sent<'_>) -> (Self, Vec<u32>) {
         let refusals: Vec<_> = results.iter().filter(|result| result.is_refused()).copied().collect();
         let created = results.iter().filter(|result| !result.is_refused());
-        Self {
+        let (applied, doubtful) =
+            if request.retried { request.applied(&refusals) } else { Default::default() };
+        let created = Self {
             first_timestamp: reply.timestamp,
-            applied: if request.retried { request.applied(&refusals) } else { Vec::new() },
+            applied,
             refusals,
             amounts: created.map(|result| (result.index, result.amount)).collect(),
             retried: request.retried,
-        }
+        };
+        (created, doubtful)
+    }
+
+    /// These are applied, too.
+    fn add_applied(&mut self, indexes: impl Iterator<Item = u32>) {
+        self.applied.extend(indexes);
+        self.applied.sort_unstable();
     }
 }
 
@@ -70,19 +81,21 @@ struct Sent<'a> {
 }
 
 impl Sent<'_> {
-    /// Indexes of the events that exist already. Of a chain that exists only the first event says so, and the others that a
-    /// linked event failed.
-    fn applied(&self, refusals: &[EventResult]) -> Vec<u32> {
-        let mut applied: Vec<u32> = Vec::new();
+    /// Indexes of the events that exist already, and of those that may. Of a chain that exists only the first event says so, and the
+    /// others that a linked event failed; as they do if the first one is from another chain, of earlier.
+    fn applied(&self, refusals: &[EventResult]) -> (Vec<u32>, Vec<u32>) {
+        let (mut applied, mut doubtful) = (Vec::new(), Vec::new());
         for refusal in refusals {
             let before = refusal.index.checked_sub(1);
             let goes_on = before.is_some_and(|before| (self.is_linked)(before as usize));
-            let chain_exists = goes_on && applied.last().copied() == before;
-            if refusal.code == self.exists && !goes_on || chain_exists {
+            let follows = |list: &[u32]| goes_on && list.last().copied() == before;
+            if refusal.code == self.exists && !goes_on {
                 applied.push(refusal.index);
+            } else if follows(&applied) || follows(&doubtful) {
+                doubtful.push(refusal.index);
             }
         }
-        applied
+        (applied, doubtful)
     }
 }
 
@@ -116,12 +129,20 @@ impl Client {
         check_items(accounts.len())?;
         let exists = AccountCode::Exists.number();
         let is_linked = |index: usize| accounts[index].flags & AccountFlags::LINKED != 0;
-        self.request(RequestFrame::create_accounts(accounts), |reply, retried| match reply.body {
-            ReplyBody::CreatedAccounts(results) => {
-                Some(Created::new(&reply, results, &Sent { retried, exists, is_linked: &is_linked }))
-            }
-            _ => None,
-        })
+        let (mut created, doubtful) =
+            self.request(RequestFrame::create_accounts(accounts), |reply, retried| match reply.body {
+                ReplyBody::CreatedAccounts(results) => {
+                    Some(Created::new(&reply, results, &Sent { retried, exists, is_linked: &is_linked }))
+                }
+                _ => None,
+            })?;
+        if !doubtful.is_empty() {
+            let id = |index: &u32| accounts[*index as usize].id;
+            let found = self.lookup_accounts(&doubtful.iter().map(id).collect::<Vec<_>>())?;
+            let found: HashSet<u128> = found.iter().map(|account| account.id).collect();
+            created.add_applied(doubtful.iter().copied().filter(|index| found.contains(&id(index))));
+        }
+        Ok(created)
     }
 
     /// Creates 1 to 8,190 transfers.
@@ -129,12 +150,20 @@ impl Client {
         check_items(transfers.len())?;
         let exists = TransferCode::Exists.number();
         let is_linked = |index: usize| transfers[index].flags & TransferFlags::LINKED != 0;
-        self.request(RequestFrame::create_transfers(transfers), |reply, retried| match reply.body {
-            ReplyBody::CreatedTransfers(results) => {
-                Some(Created::new(&reply, results, &Sent { retried, exists, is_linked: &is_linked }))
-            }
-            _ => None,
-        })
+        let (mut created, doubtful) =
+            self.request(RequestFrame::create_transfers(transfers), |reply, retried| match reply.body {
+                ReplyBody::CreatedTransfers(results) => {
+                    Some(Created::new(&reply, results, &Sent { retried, exists, is_linked: &is_linked }))
+                }
+                _ => None,
+            })?;
+        if !doubtful.is_empty() {
+            let id = |index: &u32| transfers[*index as usize].id;
+            let found = self.lookup_transfers(&doubtful.iter().map(id).collect::<Vec<_>>())?;
+            let found: HashSet<u128> = found.iter().map(|transfer| transfer.id).collect();
+            created.add_applied(doubtful.iter().copied().filter(|index| found.contains(&id(index))));
+        }
+        Ok(created)
     }
 
     /// Looks up 1 to 8,190 accounts: those that exist, in the order of the ids.

@@ -76,24 +76,35 @@ fn a_lost_connection_is_made_again_and_exists_counts_as_applied() {
 #[test]
 fn a_chain_that_a_first_attempt_created_is_applied_as_a_whole() {
     let linked = |id, linked: bool| Transfer { id, flags: u16::from(linked), ..Transfer::default() };
-    // Two chains of two, one of which exists, and an event alone.
-    let request = [linked(1, true), linked(2, false), linked(3, true), linked(4, false), linked(5, false)];
+    // A chain of two that exists, one that failed, one whose first event exists from earlier, and an event alone.
+    let request = [(1, true), (2, false), (3, true), (4, false), (5, true), (6, false), (7, false)]
+        .map(|(id, is)| linked(id, is));
     let body = [
         refusal(0, TransferCode::Exists),
         refusal(1, TransferCode::LinkedEventFailed),
         refusal(2, TransferCode::LinkedEventFailed),
         refusal(3, TransferCode::Exists),
         refusal(4, TransferCode::Exists),
+        refusal(5, TransferCode::LinkedEventFailed),
+        refusal(6, TransferCode::Exists),
     ]
     .concat();
-    let fake = Fake::start(vec![close(), answer(body.clone()), answer(body)]);
+    // The answer doesn't say which chains are there: their followers are looked up.
+    let (retried, asked) = (body.clone(), [2_u128, 6]);
+    let looks_up: Script = Box::new(move |stream| {
+        answer_once(stream, &retried, 0);
+        let (header, bytes) = read_request(stream);
+        assert_eq!(&bytes[auriga_wire::frame::HEADER_SIZE..], bytemuck::bytes_of(&asked));
+        stream.write_all(&reply(&header, 0, bytemuck::bytes_of(&linked(2, false)))).expect("written");
+    });
+    let fake = Fake::start(vec![close(), looks_up, answer(body)]);
     let mut client = Client::connect(&fake.address, options(3)).expect("connected");
     let created = client.create_transfers(&request).expect("answered");
-    assert_eq!(created.not_applied().map(|r| r.index).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(created.not_applied().map(|r| r.index).collect::<Vec<_>>(), [2, 3, 5]);
     drop(client);
     let mut client = Client::connect(&fake.address, options(1)).expect("connected");
     let created = client.create_transfers(&request).expect("answered");
-    assert_eq!(created.not_applied().count(), 5, "nothing of this was sent before");
+    assert_eq!(created.not_applied().count(), 7, "nothing of this was sent before");
     fake.finish();
 }
 
