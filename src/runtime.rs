@@ -80,7 +80,11 @@ where
         while !is_decided(&give) && Instant::now() < deadline {
             thread::park_timeout(begin / 100);
         }
-        if is_decided(&give) {
+        if give.is_abandoned() && !begun.has_begun() {
+            executor.join()?;
+            return Err(Failure::environment(format!("the executor on CPU {cpu} ended before it began")));
+        }
+        if begun.has_begun() {
             let _ = give.push(make);
             drop(give);
             executor.0.thread().unpark();
@@ -284,7 +288,8 @@ mod tests {
 
     #[test]
     fn an_executor_that_cannot_be_set_up_says_so() {
-        let failure = start(u32::MAX, "test", || async {}).and_then(Executor::join);
-        assert!(failure.expect_err("there is no such CPU").message.contains("can't start an executor"));
+        let started = start(u32::MAX, "test", || async {});
+        let failure = started.err().expect("there is no such CPU: nobody would wait for its end");
+        assert!(failure.message.contains("can't start an executor"), "{failure}");
     }
 }

@@ -78,7 +78,7 @@ pub struct Shared {
     pub lifecycle: Lifecycle,
     failure: OnceLock<Failure>,
     closed: Vec<(&'static str, Count)>,
-    /// When the process was.
+    /// When the process began to start.
     pub started: Instant,
     /// The newest epoch that the start has found in the log.
     pub log_end: u64,
@@ -224,7 +224,7 @@ impl Shared {
         tracing::debug!("shard {shard} serves");
         if self.lifecycle.serve() {
             tracing::info!(
-                "serving on {} with {} shards, start number {incarnation}, after {:.0?}",
+                "serving on {} with {} shards, start number {incarnation}, after {:.1?}",
                 self.address,
                 self.options.shards(),
                 self.started.elapsed()
@@ -282,6 +282,7 @@ impl Shared {
 
 /// Runs a server until it is told to stop.
 pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> {
+    let started = Instant::now();
     let manager = Manager::who_listens()?;
     let directory = Arc::new(Directory::open(&options.data)?.with_archive(options.archive.clone())?);
     check_cluster(&options, &directory)?;
@@ -324,7 +325,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         lifecycle: Lifecycle::new(shards),
         failure: OnceLock::new(),
         closed: Closed::names().into_iter().map(|name| (name, Count::default())).collect(),
-        started: Instant::now(),
+        started,
         log_end,
         replay_says: Pace::new(REPLAY_SAYS_EVERY),
         usage: usage.clone(),
@@ -401,8 +402,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         if let Some(manager) = &shared.manager {
             scope.spawn(|| manager.run(&shared));
         }
-        let ended: Outcome<Vec<()>> = executors.into_iter().map(runtime::Executor::join).collect();
-        if let Err(failure) = ended {
+        for failure in executors.into_iter().filter_map(|executor| executor.join().err()) {
             shared.fail(failure);
         }
         shared.lifecycle.end();

@@ -77,8 +77,13 @@ pub(crate) struct CheckArguments {
 pub(crate) fn run(command: &Command) -> Outcome<i32> {
     let environment = |e: auriga_numa_topology::Error| Failure::environment(e.to_string());
     let machine = auriga_numa_topology::discover().map_err(environment)?;
-    let chosen =
-        |shards| auriga_numa_topology::plan(&machine, shards).map_err(|e| Failure::usage(e.to_string()));
+    let chosen = |shards: Option<usize>| {
+        let wrong = |e| match e {
+            auriga_numa_topology::Error::ShardCount { .. } => Failure::usage(e.to_string()),
+            e => environment(e),
+        };
+        auriga_numa_topology::plan(&machine, shards).map_err(wrong)
+    };
     let load = |file: &Option<PathBuf>| match file {
         Some(path) => Topology::load(path).map_err(environment),
         None => chosen(None).map(|plan| plan.topology),

@@ -41,10 +41,14 @@ pub struct DropIn {
 /// CPUs, and others not kept off.
 #[must_use]
 pub fn drop_ins(topology: &Topology, services: Services<'_>) -> Vec<DropIn> {
-    let text = service(topology, services.file);
-    let of_units = services.units.iter().map(|unit| drop_in(unit, &text));
+    let mut text = service(topology, services.file);
     let housekeeping: BTreeSet<u32> = topology.housekeeping.cpus.iter().copied().collect();
-    if !services.alone || housekeeping.is_empty() {
+    let alone = services.alone && !housekeeping.is_empty();
+    if alone {
+        text += "\n# Not in a slice of others, which are kept off the shards' CPUs.\nSlice=auriga.slice\n";
+    }
+    let of_units = services.units.iter().map(|unit| drop_in(unit, &text));
+    if !alone {
         return of_units.collect();
     }
     let cpus = ranges(housekeeping.into_iter());
@@ -204,6 +208,7 @@ mod tests {
         let expected = ["init.scope", "machine.slice", "system.slice", "user.slice"]
             .map(|unit| format!("{unit}.d/50-auriga-topology.conf"));
         assert_eq!(others, expected);
+        assert_eq!(set(&written[0].text, "Slice"), Some("auriga.slice"), "not with the others");
         for file in &written[2..] {
             let section = if file.path.starts_with("init.scope") { "[Scope]" } else { "[Slice]" };
             assert!(file.text.lines().any(|line| line == section), "{}", file.text);
