@@ -9,6 +9,7 @@ pub mod ask;
 pub mod differences;
 pub mod draw;
 mod drive;
+pub mod environment;
 mod event;
 pub mod failure;
 pub mod figures;

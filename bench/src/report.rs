@@ -1,6 +1,7 @@
 //! What a run has to say: for people, and as one line of JSON.
 
 use crate::args::RunArgs;
+use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
 use crate::generator::Generator;
@@ -67,11 +68,13 @@ pub struct Report {
     pub phases: Vec<PhaseReport>,
     /// The last step of a ramp that the server kept up with; `null` without steps, or if not even the first was.
     pub knee: Option<Knee>,
+    /// Where it took place.
+    pub environment: Environment,
 }
 
 impl Report {
     /// Of a run.
-    pub fn of(args: &RunArgs, measured: &Measured, verified: bool) -> Self {
+    pub fn of(args: &RunArgs, environment: Environment, measured: &Measured, verified: bool) -> Self {
         let Measured { figures, status, bytes_logged, flushes, .. } = measured;
         let Counts { created, refused, pendings, posts, voids, chains } = figures.counts;
         Self {
@@ -100,6 +103,7 @@ impl Report {
             lookup_latency_us: Latency::of(&figures.lookups),
             phases: measured.phases.clone(),
             knee: Knee::of(&measured.phases),
+            environment,
         }
     }
 }

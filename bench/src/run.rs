@@ -1,6 +1,7 @@
 //! `auriga-bench run`: load, measure, verify, report. Read it from top to bottom.
 
 use crate::args::{RunArgs, Verify};
+use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
 use crate::generator::Generator;
@@ -50,6 +51,8 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
             "--mix has queries: the server must keep history (auriga start --history on)".into(),
         ));
     }
+    let environment = Environment::of(&args.address, &status, Some(args.seed));
+    say(&environment.words());
     say(&introduction(args, &status));
     say(&outline::needs(args, &phases, Some(&status)));
     create_accounts(&mut client, &plan(args, &phases), &status)?;
@@ -78,7 +81,7 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     say(&report::stage_table(&measured.stages));
     let stopped = loads.iter().any(|load| load.stopped.is_some());
     if args.json {
-        let report = Report::of(args, &measured, verified && args.verify != Verify::None);
+        let report = Report::of(args, environment, &measured, verified && args.verify != Verify::None);
         say(&serde_json::to_string(&report).map_err(|error| Failure::Failed(error.to_string()))?);
     }
     match measured.failed {

@@ -36,8 +36,19 @@ fn an_honest_ledger_is_verified() {
         assert_eq!(report["verified"], true);
         assert!(report["transfers"].as_u64() > Some(0), "{text}");
         assert_eq!((&report["refused"], &report["shards"]), (&0.into(), &2.into()));
+        let environment = &report["environment"];
+        assert_eq!(
+            (&environment["server_shards"], &environment["seed"]),
+            (&"2".into(), &"1".into()),
+            "{text}"
+        );
+        assert!(environment["arguments"].as_str().is_some_and(|words| words.contains(&address)), "{text}");
+        for (name, value) in environment.as_object().expect("an object") {
+            let value = value.as_str().expect("a text");
+            assert!(text.contains(&format!(" {value}")), "{name} {value} is missing in {text}");
+        }
         let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
-        assert_eq!(keys.len(), 25, "{keys:?}");
+        assert_eq!(keys.len(), 26, "{keys:?}");
         assert!(text.contains("verified: 50 of 50 accounts"), "{text}");
         assert_eq!(text.lines().filter(|line| line.contains(" flush ")).count(), 2, "{text}");
     }

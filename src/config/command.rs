@@ -61,7 +61,8 @@ pub fn run(command: &Command) -> Outcome<i32> {
     Ok(0)
 }
 
-fn text(value: &Value) -> String {
+/// A value as it counts, in the largest unit in which it is whole.
+pub fn text(value: &Value) -> String {
     let unit = value.setting.unit;
     match &value.text {
         // As it counts, whatever it was written in.
