@@ -132,7 +132,8 @@ fn share(text: &str) -> Result<f64, String> {
     number(text, "a share from 0 to 1", 0.0..=1.0)
 }
 
-fn factor(text: &str) -> Result<f64, String> {
+/// Reads a factor.
+pub fn factor(text: &str) -> Result<f64, String> {
     number(text, "a factor from 0.001 to 1,000,000", 0.001..=1e6)
 }
 

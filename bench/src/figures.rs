@@ -1,5 +1,6 @@
 //! What a phase of the load measures.
 
+use crate::drive::Sent;
 use crate::generator::Spent;
 use hdrhistogram::Histogram;
 use std::time::Instant;
@@ -78,6 +79,21 @@ impl Figures {
         }
     }
 
+    /// A request that creates transfers was answered, which should have been sent at this time.
+    pub fn record(&mut self, sent: &Sent, intended: Instant, now: Instant) {
+        self.latency.saturating_record(nanoseconds(intended, now));
+        self.raw_latency.saturating_record(nanoseconds(sent.actual, now));
+        if let Some(lateness) = sent.lateness {
+            self.lateness.saturating_record(lateness.as_nanos() as u64);
+        }
+        if let Some(requests) = &mut self.requests {
+            requests.push((intended, nanoseconds(intended, now)));
+        }
+        let first = self.first_send.get_or_insert(intended);
+        *first = intended.min(*first);
+        self.last_reply = Some(now);
+    }
+
     /// Adds another worker's, or another phase's.
     pub fn add(&mut self, other: &Self) {
         self.counts.add(&other.counts);
@@ -106,6 +122,11 @@ impl Figures {
             _ => 0.0,
         }
     }
+}
+
+/// Nanoseconds from one time to another.
+pub fn nanoseconds(since: Instant, now: Instant) -> u64 {
+    now.saturating_duration_since(since).as_nanos() as u64
 }
 
 /// 1 microsecond to 1 hour, three digits.

@@ -4,7 +4,7 @@ use crate::ask;
 use crate::differences::Differences;
 use crate::drive::{Sent, Work};
 use crate::failure::Failure;
-use crate::figures::{Figures, latency_histogram};
+use crate::figures::{Figures, latency_histogram, nanoseconds};
 use crate::model::Model;
 use crate::workload::{CODE, LEDGER, NUMBER_BITS, Plan, Read, account_id};
 use auriga_signals::Glance;
@@ -135,20 +135,8 @@ impl<'a> Load<'a> {
     }
 
     fn record(&mut self, sent: Sent, now: Instant) {
-        let since = sent.intended;
-        let latency = nanoseconds(since, now);
-        self.figures.latency.saturating_record(latency);
-        self.figures.raw_latency.saturating_record(nanoseconds(sent.actual, now));
-        if let Some(lateness) = sent.lateness {
-            self.figures.lateness.saturating_record(lateness.as_nanos() as u64);
-        }
-        if let Some(requests) = &mut self.figures.requests {
-            requests.push((since, latency));
-        }
-        let first = self.figures.first_send.get_or_insert(since);
-        *first = since.min(*first);
-        self.figures.last_reply = Some(now);
-        self.recent.saturating_record(latency);
+        self.figures.record(&sent, sent.intended, now);
+        self.recent.saturating_record(nanoseconds(sent.intended, now));
         self.glance.show(self.figures.counts.created, self.figures.counts.refused);
         if now >= self.recent_until {
             self.glance.show_p99(self.recent.value_at_quantile(0.99));
@@ -156,10 +144,6 @@ impl<'a> Load<'a> {
             self.recent_until = now + GLANCE;
         }
     }
-}
-
-fn nanoseconds(since: Instant, now: Instant) -> u64 {
-    now.saturating_duration_since(since).as_nanos() as u64
 }
 
 impl Work for Load<'_> {

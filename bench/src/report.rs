@@ -191,7 +191,7 @@ pub fn stage_table(rows: &[StageRow]) -> String {
 /// The measured phase in words.
 pub fn summary(measured: &Measured) -> String {
     let Measured { figures, bytes_logged, flushes, .. } = measured;
-    let Figures { counts, latency, raw_latency, lateness, lookups, .. } = figures;
+    let Figures { counts, lookups, .. } = figures;
     let rate = counts.created as f64 / figures.seconds().max(1e-9);
     let mut text = format!(
         "{} transfers/s: {} created, {} refused in {:.3} s\n",
@@ -201,14 +201,7 @@ pub fn summary(measured: &Measured) -> String {
         figures.seconds(),
     );
     text += &kinds(counts);
-    text += &latency_line("request", latency, "requests");
-    if !lateness.is_empty() {
-        text += &latency_line(
-            "request from its actual send",
-            raw_latency,
-            "requests; that above counts from the intended one",
-        );
-    }
+    text += &latency_lines(figures);
     if !lookups.is_empty() {
         text += &latency_line("read", lookups, "look-ups and queries");
     }
@@ -228,6 +221,19 @@ fn kinds(counts: &Counts) -> String {
         count(voids),
         count(chains)
     )
+}
+
+/// Lines about the latency of requests that create transfers; of an open loop from both sends.
+pub fn latency_lines(figures: &Figures) -> String {
+    let mut text = latency_line("request", &figures.latency, "requests");
+    if !figures.lateness.is_empty() {
+        text += &latency_line(
+            "request from its actual send",
+            &figures.raw_latency,
+            "requests; that above counts from the intended one",
+        );
+    }
+    text
 }
 
 fn latency_line(what: &str, histogram: &Histogram<u64>, counted: &str) -> String {

@@ -9,6 +9,7 @@ mod histograms;
 mod logs;
 mod metrics;
 mod output;
+mod replay;
 mod signals;
 mod top;
 mod topology;
