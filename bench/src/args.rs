@@ -89,6 +89,10 @@ pub struct RunArgs {
     /// How much is verified afterwards
     #[arg(long, value_enum, default_value_t = Verify::All)]
     pub verify: Verify,
+    /// MiB of memory for what is remembered of requests, some 16 bytes each and 8 for a refused transfer; of older ones a sample is
+    /// remembered beyond that
+    #[arg(long, value_name = "MIB", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub verify_memory: u32,
     /// Seconds without any answer after which the run fails
     #[arg(long, default_value_t = 30.0, value_parser = seconds)]
     pub timeout: f64,

@@ -15,6 +15,7 @@ pub mod failure;
 pub mod figures;
 mod generator;
 pub mod grow;
+mod kept;
 mod load;
 mod mix;
 pub mod model;

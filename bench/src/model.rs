@@ -5,6 +5,7 @@
 use crate::differences::Differences;
 use crate::draw::Draw;
 use crate::figures::Counts;
+use crate::kept::Kept;
 use crate::workload::{Event, Kind, Plan};
 use auriga_wire::{EventResult, Transfer, TransferCode};
 use std::collections::BTreeMap;
@@ -73,28 +74,33 @@ pub struct Model {
     pub plan: Plan,
     /// The worker's number, in its ids.
     pub worker: u8,
-    /// Every batch sent, by number.
-    pub batches: Vec<Batch>,
-    /// Refused events by batch, in the order of their indexes.
-    refused: BTreeMap<u64, Box<[RefusedEvent]>>,
+    /// The batches that were sent, as far as they are remembered.
+    pub kept: Kept,
+    /// Batches that were executed.
+    pub executed: u64,
     /// Refused events by code.
     pub codes: BTreeMap<u32, u64>,
     /// The accounts' sums, by index.
     pub sums: Vec<Sums>,
     /// So many batches are in the sums, if they are of plain transfers.
-    summed: usize,
+    summed: u64,
     /// Replies that contradict others, or the rules.
     pub contradictions: Differences,
 }
 
 impl Model {
-    /// Nothing was sent.
+    /// Nothing was sent, and all of it will be remembered.
     pub fn new(plan: Plan, worker: u8) -> Self {
+        Self::bounded(plan, worker, usize::MAX)
+    }
+
+    /// Nothing was sent; what is remembered of what will be takes at most so many bytes, beside the accounts' sums and what is under way.
+    pub fn bounded(plan: Plan, worker: u8, bytes_max: usize) -> Self {
         Self {
             plan,
             worker,
-            batches: Vec::new(),
-            refused: BTreeMap::new(),
+            kept: Kept::new(bytes_max, plan.lag),
+            executed: 0,
             codes: BTreeMap::new(),
             sums: vec![Sums::default(); plan.accounts as usize],
             summed: 0,
@@ -109,54 +115,67 @@ impl Model {
 
     /// How many the next batch has.
     pub fn next_size(&self) -> u32 {
-        self.size(self.batches.len() as u64)
+        self.size(self.kept.sent())
     }
 
     /// Whether the next batch may be sent: what it resolves was answered.
     pub fn may_send(&self) -> bool {
-        match self.plan.resolves(self.batches.len() as u64) {
-            Some(earlier) => self.batches[earlier as usize].state != BatchState::Sent,
+        match self.plan.resolves(self.kept.sent()) {
+            Some(earlier) => self.is_answered(earlier),
             None => true,
         }
     }
 
+    /// Whether a batch was answered. What is not remembered was.
+    fn is_answered(&self, number: u64) -> bool {
+        self.kept.get(number).is_none_or(|batch| batch.state != BatchState::Sent)
+    }
+
     /// Makes the next batch; returns its number.
     pub fn send(&mut self, ms: u32, out: &mut [Transfer]) -> u64 {
-        let number = self.batches.len() as u64;
-        self.batches.push(Batch { first_timestamp: 0, ms, state: BatchState::Sent });
+        let number = self.kept.sent();
+        self.kept.push(Batch { first_timestamp: 0, ms, state: BatchState::Sent });
         for (place, transfer) in out.iter_mut().zip(self.transfers(number)) {
             *place = transfer;
         }
         number
     }
 
-    /// The transfers of a batch that was sent.
+    /// The transfers of a batch that is remembered.
     pub fn transfers(&self, number: u64) -> impl Iterator<Item = Transfer> + use<> {
-        self.plan.transfers(self.worker, number, &|batch| self.batches[batch as usize].ms)
+        self.plan.transfers(self.worker, number, &|batch| self.ms(batch, number))
     }
 
-    /// Id of the first transfer of a batch that was sent; the others count up from it.
+    /// When a batch was made, in milliseconds from the run's start: one that is remembered, or what such a one resolves.
+    fn ms(&self, number: u64, of: u64) -> u32 {
+        self.kept.ms(number, of).expect("it is remembered")
+    }
+
+    /// Id of the first transfer of a batch that is remembered; the others count up from it.
     pub fn first_id(&self, number: u64) -> u128 {
-        self.plan.first_id(self.worker, number, self.batches[number as usize].ms)
+        self.plan.first_id(self.worker, number, self.ms(number, number))
     }
 
-    /// The refused events of a batch, in order.
-    fn refused_of(&self, number: u64) -> &[RefusedEvent] {
-        self.refused.get(&number).map_or(&[], |events| events)
+    /// Unix milliseconds of the ids of a batch that is remembered, or of what it resolves, whichever are older.
+    pub fn oldest_ms(&self, number: u64) -> u64 {
+        let resolved = self.plan.resolves(number).unwrap_or(number);
+        self.plan.started_ms + u64::from(self.ms(resolved, number).min(self.ms(number, number)))
     }
 
     /// A batch was refused as a whole.
     pub fn turned_away(&mut self, number: u64) -> Counts {
-        self.batches[number as usize].state = BatchState::Refused;
+        self.kept.recent_mut(number).state = BatchState::Refused;
+        self.forget();
         Counts { refused: u64::from(self.size(number)), ..Counts::default() }
     }
 
     /// A batch was executed, but for what was refused. Of plain transfers no more is looked at before [`Model::sum_up`]: the load
     /// generator shares the processors with what it measures.
     pub fn executed(&mut self, number: u64, first_timestamp: u64, results: &[EventResult]) -> Counts {
-        let batch = &mut self.batches[number as usize];
+        let batch = self.kept.recent_mut(number);
         assert_eq!(batch.state, BatchState::Sent, "a batch is answered once");
         (batch.state, batch.first_timestamp) = (BatchState::Executed, first_timestamp);
+        self.executed += 1;
         let refusals = results.iter().filter(|result| result.is_refused());
         let refused: Box<[RefusedEvent]> =
             refusals.map(|refusal| RefusedEvent { index: refusal.index, code: refusal.code }).collect();
@@ -173,24 +192,41 @@ impl Model {
         } else {
             self.sum(number, &refused)
         };
-        if !refused.is_empty() {
-            self.refused.insert(number, refused);
-        }
+        self.kept.refuse(number, refused);
+        self.forget();
         counts
+    }
+
+    /// Forgets the oldest batches, as far as there is no room for them and no answer needs them any more.
+    fn forget(&mut self) {
+        while let Some(number) = self.kept.surplus() {
+            let resolver = number + self.plan.lag;
+            let is_needed = self.plan.resolves(resolver).is_some()
+                && (resolver >= self.kept.sent() || !self.is_answered(resolver));
+            if is_needed || !self.is_answered(number) {
+                return;
+            }
+            self.sum_up_to(number + 1);
+            self.kept.drop_oldest(self.plan.resolves(number));
+        }
     }
 
     /// Adds to the sums what they lack. Nothing is sent afterwards.
     pub fn sum_up(&mut self) {
-        if self.plan.is_plain() {
-            let refused = std::mem::take(&mut self.refused);
-            for number in self.summed..self.batches.len() {
-                if self.batches[number].state == BatchState::Executed {
-                    let number = number as u64;
-                    self.sum(number, refused.get(&number).map_or(&[], |events| events));
-                }
-            }
-            (self.refused, self.summed) = (refused, self.batches.len());
+        self.sum_up_to(self.kept.sent());
+    }
+
+    fn sum_up_to(&mut self, end: u64) {
+        if !self.plan.is_plain() {
+            return;
         }
+        for number in self.summed..end {
+            if self.kept.get(number).is_some_and(|batch| batch.state == BatchState::Executed) {
+                let refused = self.kept.refused_of(number).to_vec();
+                self.sum(number, &refused);
+            }
+        }
+        self.summed = self.summed.max(end);
     }
 
     /// The sums change by what a batch has created.
@@ -269,10 +305,10 @@ impl Model {
 
     /// A pending transfer that was refused can't be resolved, and one that was created was there to be resolved.
     fn check_resolutions(&mut self, number: u64, refused: &[RefusedEvent], earlier: u64) {
-        let Self { plan, worker, batches, contradictions, .. } = self;
-        let first_id = plan.first_id(*worker, number, batches[number as usize].ms);
-        let never_pending = batches[earlier as usize].state == BatchState::Refused;
-        let refused_pending = self.refused.get(&earlier).map_or(&[][..], |events| events);
+        let first_id = self.first_id(number);
+        let Self { plan, worker, kept, contradictions, .. } = self;
+        let never_pending = kept.get(earlier).is_some_and(|batch| batch.state == BatchState::Refused);
+        let refused_pending = kept.refused_of(earlier);
         if !never_pending && refused_pending.is_empty() && refused.is_empty() {
             return;
         }
@@ -305,8 +341,8 @@ impl Model {
         found: &mut Peekable<Iter<'_, Transfer>>,
         differences: &mut Differences,
     ) -> (u64, u64) {
-        let batch = self.batches[number as usize];
-        let mut refused = self.refused_of(number).iter().map(|event| event.index).peekable();
+        let batch = self.kept.get(number).expect("it is remembered");
+        let mut refused = self.kept.refused_of(number).iter().map(|event| event.index).peekable();
         let (mut right, mut absent) = (0, 0);
         for (index, sent) in (0..).zip(self.transfers(number)) {
             let id = sent.id;
@@ -461,6 +497,51 @@ mod tests {
             let sum_of = |side: fn(&Sums) -> i64| model.sums.iter().map(side).sum::<i64>();
             assert_eq!(sum_of(|sums| sums.debits_posted), expected);
             assert_eq!(sum_of(|sums| sums.credits_posted), expected);
+        }
+    }
+
+    /// A model that can remember little has the sums of one that remembers everything, and makes what it remembers again as it was.
+    #[test]
+    fn what_is_forgotten_stays_in_the_sums() {
+        for workload in [Workload::Plain, Workload::TwoPhase, Workload::Mixed] {
+            let plan = Plan { mix: workload.mix(), lag: 4, ..Plan::plain(5, 10) };
+            let (mut all, mut few) = (Model::new(plan, 0), Model::bounded(plan, 0, 600));
+            for number in 0..500 {
+                let ms = number as u32 * 3;
+                for model in [&mut all, &mut few] {
+                    assert_eq!(model.send(ms, &mut [Transfer::default(); 10]), number);
+                    let refused =
+                        if number % 7 == 0 { vec![EventResult::refused(2, EXCEEDS)] } else { vec![] };
+                    model.executed(number, number * 100, &refused);
+                }
+            }
+            all.sum_up();
+            few.sum_up();
+            assert_eq!(
+                (&all.sums, all.executed, all.kept.remembered()),
+                (&few.sums, few.executed, 500),
+                "{workload:?}"
+            );
+            assert!(few.kept.remembered() < 60, "{workload:?}: {}", few.kept.remembered());
+            for place in 0..few.kept.remembered() {
+                let number = few.kept.number_at(place);
+                let sent: Vec<Transfer> = few.transfers(number).collect();
+                assert!(sent.iter().copied().eq(all.transfers(number)), "{workload:?}: {number}");
+                assert_eq!(few.oldest_ms(number), all.oldest_ms(number));
+                let found: Vec<Transfer> = (0..)
+                    .zip(&sent)
+                    .filter(|(index, _)| number % 7 > 0 || *index != 2)
+                    .map(|(index, sent)| Transfer { timestamp: number * 100 + index, ..*sent })
+                    .collect();
+                let mut differences = Differences::default();
+                let right = few.compare(number, &mut found.iter().peekable(), &mut differences);
+                let refused = u64::from(number % 7 == 0);
+                assert_eq!(
+                    (right, differences.count),
+                    ((10 - refused, refused), 0),
+                    "{workload:?}: {differences:?}"
+                );
+            }
         }
     }
 

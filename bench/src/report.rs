@@ -5,8 +5,10 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
 use crate::generator::Generator;
+use crate::money::Verdict;
 use crate::run::Measured;
 use crate::steps::{Knee, PhaseReport};
+use crate::verify::Coverage;
 use auriga_wire::Client;
 use auriga_wire::report::ShardHistograms;
 use hdrhistogram::Histogram;
@@ -28,6 +30,8 @@ pub struct Report {
     pub refused: u64,
     /// Whether the ledger was found to hold exactly what it acknowledged.
     pub verified: bool,
+    /// How many requests' transfers were looked up for that; `null`: nothing was.
+    pub verification: Option<Coverage>,
     /// The server's shards.
     pub shards: u32,
     /// The kind of work, or the shares of kinds.
@@ -74,7 +78,7 @@ pub struct Report {
 
 impl Report {
     /// Of a run.
-    pub fn of(args: &RunArgs, environment: Environment, measured: &Measured, verified: bool) -> Self {
+    pub fn of(args: &RunArgs, environment: Environment, measured: &Measured, verdict: Verdict) -> Self {
         let Measured { figures, status, bytes_logged, flushes, .. } = measured;
         let Counts { created, refused, pendings, posts, voids, chains } = figures.counts;
         Self {
@@ -82,7 +86,8 @@ impl Report {
             transfers: created,
             seconds: figures.seconds(),
             refused,
-            verified,
+            verified: verdict.is_right && verdict.coverage.is_some(),
+            verification: verdict.coverage,
             shards: status.shards,
             workload: args.work(),
             batch: args.sizes().max(),

@@ -1,13 +1,13 @@
 //! `auriga-bench run`: load, measure, verify, report. Read it from top to bottom.
 
-use crate::args::{RunArgs, Verify};
+use crate::args::RunArgs;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
 use crate::generator::Generator;
 use crate::load::Load;
-use crate::model::code_name;
-use crate::money::verify_money;
+use crate::model::{Model, code_name};
+use crate::money::{Verdict, verify_money};
 use crate::outline;
 use crate::phase::{Phase, connect};
 use crate::report::{self, Report, StageRow, count, say};
@@ -62,7 +62,11 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     let plan = plan(args, &phases);
     let glances: Vec<Glance> = (0..args.workers).map(|_| Glance::default()).collect();
     let lists = args.requests.is_some();
-    let load = |(glance, worker)| Load::new(plan, worker, started, lists, glance);
+    let memory = (args.verify_memory as usize) << 20;
+    let load = |(glance, worker)| {
+        let model = Model::bounded(plan, worker, memory / usize::from(args.workers));
+        Load::new(model, started, lists, glance)
+    };
     let mut loads: Vec<Load<'_>> = glances.iter().zip(0..).map(load).collect();
     let measured = measure(args, &options, &phases, &mut client, &mut loads, &glances)?;
     if let (Some(path), Some(requests)) = (&args.requests, &measured.figures.requests) {
@@ -73,20 +77,20 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     say(&report::summary(&measured));
     say(&Generator::of(&measured.figures).words());
     say(&remarks(args, &loads, &measured));
-    let verified = match measured.failed {
+    let verdict = match measured.failed {
         None => verify_money(args, &options, &mut client, &before, &mut loads)?,
-        Some(_) => false,
+        Some(_) => Verdict::default(),
     };
     say("latency by core and stage, of the measured time:");
     say(&report::stage_table(&measured.stages));
     let stopped = loads.iter().any(|load| load.stopped.is_some());
     if args.json {
-        let report = Report::of(args, environment, &measured, verified && args.verify != Verify::None);
+        let report = Report::of(args, environment, &measured, verdict);
         say(&serde_json::to_string(&report).map_err(|error| Failure::Failed(error.to_string()))?);
     }
     match measured.failed {
         Some(failure) => Err(failure),
-        None => Ok(verified && !stopped),
+        None => Ok(verdict.is_right && !stopped),
     }
 }
 

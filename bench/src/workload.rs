@@ -160,8 +160,8 @@ impl Plan {
     }
 
     /// One of these reads, numbered from 0. A batch that is asked for was answered: by the rule of [`Self::resolves`], all up to that
-    /// one are.
-    pub fn read_after(&self, worker: u8, batch: u64, number: u32) -> Read {
+    /// one are. It is not older than `oldest`.
+    pub fn read_after(&self, worker: u8, batch: u64, number: u32, oldest: u64) -> Read {
         let (lookups, queries) = self.mix.reads();
         let place = u64::from(number + 1) << NUMBER_BITS;
         let (mut random, size) = (self.random(worker, OF_READS | place | batch), self.size(worker, batch));
@@ -169,7 +169,7 @@ impl Plan {
             return Read::Newest(random.u32(..self.accounts), size);
         }
         match self.resolves(batch) {
-            Some(newest) if random.bool() => Read::Transfers(random.u64(..=newest)),
+            Some(newest) if random.bool() && oldest <= newest => Read::Transfers(random.u64(oldest..=newest)),
             _ => Read::Accounts(random, size),
         }
     }
@@ -344,7 +344,7 @@ mod tests {
             let mut found = [0_u32; 3];
             for number in 0..8_000 {
                 for read in 0..plan.reads_after(1, number) {
-                    match plan.read_after(1, number, read) {
+                    match plan.read_after(1, number, read, 0) {
                         Read::Accounts(random, size) => {
                             assert_eq!(
                                 plan.lookup_accounts(random, size).filter(|id| (1..=50).contains(id)).count(),
