@@ -83,7 +83,7 @@ pub struct RunArgs {
     /// Kind of work
     #[arg(long, value_enum, default_value_t = Workload::Plain)]
     pub workload: Workload,
-    /// Kinds of work by their shares, instead: as in plain=8,two-phase=4,linked=4,lookup=1,query=1
+    /// Kinds of work by their shares, instead: as in plain=8,two-phase=4,linked=4,lookup=1,query=1,account=1
     #[arg(long, value_name = "SHARES", conflicts_with = "workload")]
     pub mix: Option<Mix>,
     /// How much is verified afterwards
@@ -123,7 +123,12 @@ impl RunArgs {
     /// Requests sent for each one that creates transfers, on average.
     pub fn requests_per_batch(&self) -> f64 {
         let (lookups, queries) = self.mix().reads();
-        1.0 + lookups + queries
+        1.0 + lookups + queries + self.new_accounts().min(1.0)
+    }
+
+    /// Accounts that are created after each of these, on average.
+    pub fn new_accounts(&self) -> f64 {
+        self.mix().new_accounts() * self.sizes().mean()
     }
 }
 

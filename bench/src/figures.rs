@@ -20,6 +20,8 @@ pub struct Counts {
     pub voids: u64,
     /// Linked chains created.
     pub chains: u64,
+    /// Accounts created meanwhile.
+    pub accounts: u64,
 }
 
 impl Counts {
@@ -31,6 +33,7 @@ impl Counts {
         self.posts += other.posts;
         self.voids += other.voids;
         self.chains += other.chains;
+        self.accounts += other.accounts;
     }
 }
 
@@ -55,6 +58,8 @@ pub struct Figures {
     pub requests: Option<Vec<(Instant, u64)>>,
     /// Latency of each look-up.
     pub lookups: Histogram<u64>,
+    /// Latency of each request that creates accounts.
+    pub new_accounts: Histogram<u64>,
     /// Time of the first send (or intended send).
     pub first_send: Option<Instant>,
     /// Time of the last acknowledgement.
@@ -74,6 +79,7 @@ impl Figures {
             spent: Spent::default(),
             requests: lists.then(Vec::new),
             lookups: latency_histogram(),
+            new_accounts: latency_histogram(),
             first_send: None,
             last_reply: None,
         }
@@ -102,6 +108,7 @@ impl Figures {
             (&mut self.raw_latency, &other.raw_latency),
             (&mut self.lateness, &other.lateness),
             (&mut self.lookups, &other.lookups),
+            (&mut self.new_accounts, &other.new_accounts),
         ] {
             all.add(part).expect("both have the same bounds");
         }

@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::workload::{CODE, LEDGER, NUMBER_BITS, Read, account_id};
 use auriga_signals::Glance;
 use auriga_wire::frame::Command;
-use auriga_wire::{Account, Filter, Reply, ReplyBody, RequestFrame, Transfer};
+use auriga_wire::{Account, AccountCode, Filter, Reply, ReplyBody, RequestFrame, Transfer};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,6 +21,8 @@ const GLANCE: Duration = Duration::from_millis(500);
 const YOUNG_MS: u32 = 5_000;
 /// The bit of a tag that says: a read after this batch, not the batch. Which one stands above the batch's number.
 const READ: u64 = 1 << 63;
+/// The one that says: the accounts after this batch.
+const ACCOUNTS: u64 = 1 << 62;
 
 /// One worker's load.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct Load<'a> {
     pub looked_up: u64,
     /// What look-ups meanwhile found, and should not have.
     pub lookup_differences: Differences,
+    /// The batch after which accounts are due.
+    accounts_due: Option<u64>,
     /// The batch after which reads are due, and which ones.
     reads_due: (u64, Range<u32>),
     /// Reads that are under way, by tag.
@@ -52,6 +56,7 @@ impl<'a> Load<'a> {
             stopped: None,
             looked_up: 0,
             lookup_differences: Differences::default(),
+            accounts_due: None,
             reads_due: (0, 0..0),
             reads: BTreeMap::new(),
             figures: Figures::new(lists),
@@ -148,6 +153,35 @@ impl<'a> Load<'a> {
         }
     }
 
+    /// Accounts were created, or the server wants no more of them.
+    fn accounts_answered(
+        &mut self,
+        batch: u64,
+        reply: &Reply<'_>,
+        sent: Sent,
+        now: Instant,
+    ) -> Result<bool, Failure> {
+        self.figures.new_accounts.saturating_record(nanoseconds(sent.intended, now));
+        let (created, refusal) = match &reply.body {
+            ReplyBody::CreatedAccounts(results) => {
+                let refusal = results.iter().find(|result| result.is_refused());
+                let name =
+                    |code| AccountCode::from_number(code).map_or("an unknown code", |code| code.name());
+                let refusal = refusal.map(|refusal| format!("a new account: {}", name(refusal.code)));
+                (self.model.accounts_created(batch, Some(results)), refusal)
+            }
+            ReplyBody::Refused(fault) => (self.model.accounts_created(batch, None), Some(fault.to_string())),
+            other => {
+                return Err(Failure::Failed(format!("found {other:?}, expected an answer to what was sent")));
+            }
+        };
+        self.figures.counts.accounts += created;
+        if let Some(refusal) = refusal {
+            self.stopped.get_or_insert(refusal);
+        }
+        Ok(self.stopped.is_none())
+    }
+
     fn record(&mut self, sent: Sent, now: Instant) {
         self.figures.record(&sent, sent.intended, now);
         self.recent.saturating_record(nanoseconds(sent.intended, now));
@@ -162,12 +196,23 @@ impl<'a> Load<'a> {
 
 impl Work for Load<'_> {
     fn may_send(&self) -> bool {
-        !self.reads_due.1.is_empty() || self.model.may_send()
+        self.accounts_due.is_some() || !self.reads_due.1.is_empty() || self.model.may_send()
     }
 
     fn next(&mut self, now: Instant, frame: &mut RequestFrame) -> Option<u64> {
         if self.stopped.is_some() {
             return None;
+        }
+        if let Some(batch) = self.accounts_due.take() {
+            let indexes = self.model.create_accounts(batch);
+            if !indexes.is_empty() {
+                let Model { plan, worker, .. } = &self.model;
+                frame.begin(Command::CreateAccounts, indexes.len());
+                for (place, index) in frame.records_mut::<Account>().iter_mut().zip(indexes) {
+                    *place = plan.account(*worker, index);
+                }
+                return Some(ACCOUNTS | batch);
+            }
         }
         let (batch, reads) = &mut self.reads_due;
         if let Some(number) = reads.next() {
@@ -181,6 +226,7 @@ impl Work for Load<'_> {
         let ms = (now - self.started).as_millis() as u32;
         frame.begin(Command::CreateTransfers, self.model.next_size() as usize);
         let number = self.model.send(ms, frame.records_mut());
+        self.accounts_due = (!self.model.plan.created_after(number).is_empty()).then_some(number);
         self.reads_due = (number, 0..self.model.plan.reads_after(self.model.worker, number));
         Some(number)
     }
@@ -190,6 +236,9 @@ impl Work for Load<'_> {
         let read = self.reads.remove(&tag);
         if read.is_some() {
             self.figures.lookups.saturating_record(nanoseconds(sent.intended, now));
+        }
+        if tag & ACCOUNTS != 0 {
+            return self.accounts_answered(batch, reply, sent, now);
         }
         match (&reply.body, read) {
             (ReplyBody::CreatedTransfers(results), None) => {

@@ -5,7 +5,7 @@ use crate::arrivals::Arrivals;
 use crate::differences::Differences;
 use crate::failure::Failure;
 use crate::load::Load;
-use crate::model::Sums;
+use crate::model::Model;
 use crate::phase::connect;
 use crate::report::{count, say};
 use crate::verify::{self, AccountCheck, Before, Changes, Coverage, TransferCheck};
@@ -47,13 +47,8 @@ pub fn verify_money(
         let is_right = tell_differences(&[&replies], args.accounts);
         return Ok(Verdict { is_right, coverage: None });
     }
-    let mut sums = vec![Sums::default(); args.accounts as usize];
-    for load in loads.iter() {
-        for (sum, part) in sums.iter_mut().zip(&load.model.sums) {
-            sum.add(part);
-        }
-    }
-    let accounts = verify::check_accounts(client, &loads[0].model.plan, before, &sums)?;
+    let models: Vec<&Model> = loads.iter().map(|load| &load.model).collect();
+    let accounts = verify::check_accounts(client, before, &models)?;
     let transfers = check_transfers(args, options, client, loads)?;
     let looked_up = loads.iter().map(|load| load.looked_up).sum();
     tell(&accounts, &transfers, looked_up);

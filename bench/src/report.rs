@@ -68,6 +68,10 @@ pub struct Report {
     pub lookups: u64,
     /// Latency of these look-ups; zeros if there were none.
     pub lookup_latency_us: Latency,
+    /// Accounts created meanwhile.
+    pub accounts: u64,
+    /// Latency of the requests that did; zeros if there were none.
+    pub account_latency_us: Latency,
     /// What each phase has shown, warm-up included.
     pub phases: Vec<PhaseReport>,
     /// The last step of a ramp that the server kept up with; `null` without steps, or if not even the first was.
@@ -80,7 +84,7 @@ impl Report {
     /// Of a run.
     pub fn of(args: &RunArgs, environment: Environment, measured: &Measured, verdict: Verdict) -> Self {
         let Measured { figures, status, bytes_logged, flushes, .. } = measured;
-        let Counts { created, refused, pendings, posts, voids, chains } = figures.counts;
+        let Counts { created, refused, pendings, posts, voids, chains, accounts } = figures.counts;
         Self {
             transfers_per_second: created as f64 / figures.seconds().max(1e-9),
             transfers: created,
@@ -106,6 +110,8 @@ impl Report {
             chains,
             lookups: figures.lookups.len(),
             lookup_latency_us: Latency::of(&figures.lookups),
+            accounts,
+            account_latency_us: Latency::of(&figures.new_accounts),
             phases: measured.phases.clone(),
             knee: Knee::of(&measured.phases),
             environment,
@@ -196,7 +202,7 @@ pub fn stage_table(rows: &[StageRow]) -> String {
 /// The measured phase in words.
 pub fn summary(measured: &Measured) -> String {
     let Measured { figures, bytes_logged, flushes, .. } = measured;
-    let Figures { counts, lookups, .. } = figures;
+    let Figures { counts, lookups, new_accounts, .. } = figures;
     let rate = counts.created as f64 / figures.seconds().max(1e-9);
     let mut text = format!(
         "{} transfers/s: {} created, {} refused in {:.3} s\n",
@@ -207,6 +213,10 @@ pub fn summary(measured: &Measured) -> String {
     );
     text += &kinds(counts);
     text += &latency_lines(figures);
+    if !new_accounts.is_empty() {
+        text += &format!("{} accounts created meanwhile\n", count(counts.accounts));
+        text += &latency_line("request for new accounts", new_accounts, "requests");
+    }
     if !lookups.is_empty() {
         text += &latency_line("read", lookups, "look-ups and queries");
     }

@@ -240,6 +240,7 @@ fn plan(args: &RunArgs, phases: &[Phase]) -> Plan {
         hot: share(args.hot_share),
         hot_accounts: args.hot_accounts,
         failing: share(args.failing_share),
+        new_accounts: args.new_accounts(),
         seed: args.seed,
         run: fastrand::u32(..),
         started_ms: now.as_millis() as u64,
@@ -257,7 +258,7 @@ fn create_accounts(client: &mut Client, plan: &Plan, status: &Status) -> Result<
     }
     let indexes: Vec<u32> = (0..accounts).collect();
     for chunk in indexes.chunks(REQUEST_RECORDS_MAX) {
-        let wanted: Vec<Account> = chunk.iter().map(|index| plan.account(*index)).collect();
+        let wanted: Vec<Account> = chunk.iter().map(|index| plan.account(0, *index)).collect();
         let created = client.create_accounts(&wanted)?;
         let exists = AccountCode::Exists.number();
         if let Some(refusal) = created.refusals.iter().find(|refusal| refusal.code != exists) {

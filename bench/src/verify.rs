@@ -6,10 +6,11 @@ use crate::drive::{Sent, Work};
 use crate::failure::Failure;
 use crate::model::{Model, Sums};
 use crate::report::count;
-use crate::workload::{Plan, account_id};
+use crate::workload::account_id;
 use auriga_wire::frame::{Command, REQUEST_RECORDS_MAX};
 use auriga_wire::{Account, Client, Reply, ReplyBody, RequestFrame, Transfer};
 use serde::Serialize;
+use std::ops::Range;
 use std::time::Instant;
 
 /// A sample looks at one of this many groups of batches, but at `SAMPLE_MIN` of them or more.
@@ -17,7 +18,7 @@ const SAMPLE_STRIDE: u64 = 50;
 const SAMPLE_MIN: u64 = 100;
 
 /// What an account held before the load.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Balances {
     debits_pending: u128,
     debits_posted: u128,
@@ -70,7 +71,7 @@ impl Changes {
 /// What accounts 1 to `accounts` hold; all must exist.
 pub fn balances(client: &mut Client, accounts: u32) -> Result<Before, Failure> {
     let mut before = Vec::with_capacity(accounts as usize);
-    each_account(client, accounts, |index, found| match found {
+    each_account(client, 0..accounts, account_id, |index, found| match found {
         Some(Account { debits_pending, debits_posted, credits_pending, credits_posted, .. }) => {
             before.push(Balances { debits_pending, debits_posted, credits_pending, credits_posted });
             Ok(())
@@ -83,17 +84,10 @@ pub fn balances(client: &mut Client, accounts: u32) -> Result<Before, Failure> {
     Ok(before)
 }
 
-/// Looks up every account of the plan and compares it with what it held before plus the model's sums.
-pub fn check_accounts(
-    client: &mut Client,
-    plan: &Plan,
-    before: &Before,
-    sums: &[Sums],
-) -> Result<AccountCheck, Failure> {
-    let mut check = AccountCheck::default();
-    each_account(client, sums.len() as u32, |index, found| {
-        let (sums, before) = (sums[index as usize], before[index as usize]);
-        check.accounts += 1;
+impl AccountCheck {
+    /// Compares what an account holds with what it held before plus the model's sums.
+    fn compare(&mut self, expected: Account, before: &Balances, sums: &Sums, found: Option<Account>) {
+        self.accounts += 1;
         // A sum that would fall below 0 wraps to one that no account holds.
         let plus = |before: u128, sum: i64| before.wrapping_add_signed(i128::from(sum));
         let expected = Account {
@@ -101,15 +95,47 @@ pub fn check_accounts(
             debits_posted: plus(before.debits_posted, sums.debits_posted),
             credits_pending: plus(before.credits_pending, sums.credits_pending),
             credits_posted: plus(before.credits_posted, sums.credits_posted),
-            ..plan.account(index)
+            ..expected
         };
         let found = found.unwrap_or_default();
-        check.changes.add(&found, &before);
+        self.changes.add(&found, before);
         if (Account { timestamp: 0, ..found }) != expected {
-            check.differences.note(|| format!("account {}: {}", expected.id, differ(&found, &expected)));
+            self.differences.note(|| format!("account {}: {}", expected.id, differ(&found, &expected)));
         }
+    }
+}
+
+/// Looks up every account of the plan, and those that workers have created meanwhile.
+pub fn check_accounts(
+    client: &mut Client,
+    before: &Before,
+    models: &[&Model],
+) -> Result<AccountCheck, Failure> {
+    let mut check = AccountCheck::default();
+    let plan = models[0].plan;
+    each_account(client, 0..plan.accounts, account_id, |index, found| {
+        let mut sums = Sums::default();
+        models.iter().for_each(|model| sums.add(&model.sums[index as usize]));
+        check.compare(plan.account(0, index), &before[index as usize], &sums, found);
         Ok(())
     })?;
+    for Model { worker, sums, created_accounts, refused_accounts, .. } in models {
+        let created = plan.accounts..plan.accounts + created_accounts;
+        each_account(
+            client,
+            created,
+            |index| plan.account(*worker, index).id,
+            |index, found| {
+                if !refused_accounts.contains(&index) {
+                    let account = plan.account(*worker, index);
+                    check.compare(account, &Balances::default(), &sums[index as usize], found);
+                } else if let Some(Account { id, .. }) = found {
+                    check.differences.note(|| format!("account {id} was refused and is found all the same"));
+                }
+                Ok(())
+            },
+        )?;
+    }
     Ok(check)
 }
 
@@ -126,19 +152,20 @@ fn differ(found: &Account, expected: &Account) -> String {
     format!("found {}, expected {}", words(found), words(expected))
 }
 
-/// Looks accounts 1 to `accounts` up and shows each, or that it is missing, by index.
+/// Looks these accounts up and shows each, or that it is missing, by index.
 fn each_account(
     client: &mut Client,
-    accounts: u32,
+    indexes: Range<u32>,
+    id_of: impl Fn(u32) -> u128,
     mut show: impl FnMut(u32, Option<Account>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let indexes: Vec<u32> = (0..accounts).collect();
-    for chunk in indexes.chunks(REQUEST_RECORDS_MAX) {
-        let ids: Vec<u128> = chunk.iter().map(|index| account_id(*index)).collect();
+    for first in indexes.clone().step_by(REQUEST_RECORDS_MAX) {
+        let chunk = first..indexes.end.min(first.saturating_add(REQUEST_RECORDS_MAX as u32));
+        let ids: Vec<u128> = chunk.clone().map(&id_of).collect();
         let found = client.lookup_accounts(&ids)?;
         let mut found = found.into_iter().peekable();
-        for (index, id) in chunk.iter().zip(ids) {
-            show(*index, found.next_if(|account| account.id == id))?;
+        for (index, id) in chunk.zip(ids) {
+            show(index, found.next_if(|account| account.id == id))?;
         }
         if let Some(stray) = found.next() {
             return Err(Failure::Failed(format!("a look-up answered account {} out of order", stray.id)));
