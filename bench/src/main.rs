@@ -1,7 +1,8 @@
 //! The load generator's command line.
 
+use auriga_bench::failure::Failure;
 use auriga_bench::{args, ask, grow, replay, run};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -25,6 +26,9 @@ enum Command {
     Ask(ask::AskArgs),
     /// Create so many accounts, transfers and pending transfers
     Grow(grow::GrowArgs),
+    /// Write man pages and shell completions, for packages
+    #[command(hide = true)]
+    Generate(auriga_manual::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +37,9 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Ask(args) => ask::run(&args),
         Command::Grow(args) => grow::run(&args),
+        Command::Generate(args) => {
+            auriga_manual::generate(&Cli::command(), &args).map(|()| true).map_err(Failure::Environment)
+        }
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
