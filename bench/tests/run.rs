@@ -2,18 +2,16 @@
 
 #[allow(dead_code, reason = "each test file uses its part of the helper")]
 mod fake_ledger;
+#[allow(dead_code, reason = "each test file uses its part of the helper")]
+mod program;
 
 use fake_ledger::{Manner, STALL, start};
-use std::process::{Command, Output};
+use program::{Temporary, run};
+use std::process::Output;
 
 fn bench(address: &str, more: &[&str]) -> Output {
     let brief = ["--accounts", "50", "--batch", "100", "--warm-up", "0.05", "--seconds", "0.2", "--json"];
-    Command::new(env!("CARGO_BIN_EXE_auriga-bench"))
-        .args(["run", "--address", address])
-        .args(brief)
-        .args(more)
-        .output()
-        .expect("the program starts")
+    run(&[&["run", "--address", address], &brief[..], more].concat())
 }
 
 fn stdout(output: &Output) -> String {
@@ -36,8 +34,19 @@ fn an_honest_ledger_is_verified() {
         assert_eq!(report["verified"], true);
         assert!(report["transfers"].as_u64() > Some(0), "{text}");
         assert_eq!((&report["refused"], &report["shards"]), (&0.into(), &2.into()));
+        let environment = &report["environment"];
+        assert_eq!(
+            (&environment["server_shards"], &environment["seed"]),
+            (&"2".into(), &"1".into()),
+            "{text}"
+        );
+        assert!(environment["arguments"].as_str().is_some_and(|words| words.contains(&address)), "{text}");
+        for (name, value) in environment.as_object().expect("an object") {
+            let value = value.as_str().expect("a text");
+            assert!(text.contains(&format!(" {value}")), "{name} {value} is missing in {text}");
+        }
         let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
-        assert_eq!(keys.len(), 25, "{keys:?}");
+        assert_eq!(keys.len(), 29, "{keys:?}");
         assert!(text.contains("verified: 50 of 50 accounts"), "{text}");
         assert_eq!(text.lines().filter(|line| line.contains(" flush ")).count(), 2, "{text}");
     }
@@ -116,6 +125,52 @@ fn sizes_accounts_and_shares_of_any_distribution_are_verified() {
         let output = bench(&start(Manner::InventsMoney), more);
         assert_eq!(output.status.code(), Some(1), "{more:?}: {}", stdout(&output));
     }
+}
+
+/// While the load runs, accounts are created, and money is moved between them: all of it is verified, and a ledger that lies is found out.
+#[test]
+fn accounts_that_are_created_under_load_are_verified() {
+    let growing = ["--mix", "plain=4,two-phase=2,linked=2,account=1,lookup=1", "--connections", "2"];
+    for more in [
+        &[][..],
+        &["--sizes", "uniform:1..60"],
+        &["--workers", "2", "--batch", "3"],
+        &["--accounts-drawn", "zipf"],
+    ] {
+        let address = start(Manner::Honest);
+        // Twice on the same ledger: each run has new accounts of its own.
+        for _ in 0..2 {
+            let output = bench(&address, &[&growing, more].concat());
+            let (text, report) = (stdout(&output), json(&output));
+            assert_eq!(output.status.code(), Some(0), "{more:?}: {text}");
+            assert_eq!((&report["verified"], &report["refused"]), (&true.into(), &0.into()), "{text}");
+            assert!(report["accounts"].as_u64() > Some(0), "{text}");
+            assert!(report["account_latency_us"]["p50"].as_f64() > Some(0.0), "{text}");
+            let line = text.lines().find(|line| line.contains("accounts hold exactly")).expect("a line");
+            let verified = line.split_whitespace().nth(1).expect("a number").replace(',', "");
+            assert!(verified.parse::<u64>().expect("a number") > 50, "{text}");
+        }
+    }
+    for (manner, words) in
+        [(Manner::ForgetsAnAccount, "not found"), (Manner::InventsMoney, "of this run DIFFER")]
+    {
+        let output = bench(&start(manner), &growing);
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(1), "{manner:?}: {text}");
+        assert!(text.contains(words) && text.contains("NOT VERIFIED"), "{manner:?}: {text}");
+    }
+}
+
+#[test]
+fn a_ledger_that_takes_no_more_accounts_ends_the_load_and_is_verified() {
+    let output = bench(&start(Manner::FillsUpWithAccounts), &["--mix", "plain=1,account=1", "--batch", "20"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("stopped early, the server refused a request: a new account: limit_reached"),
+        "{text}"
+    );
+    assert_eq!(json(&output)["verified"], true, "{text}");
 }
 
 #[test]
@@ -246,27 +301,6 @@ fn a_connection_lost_fails_the_run() {
     assert!(report["unanswered"].as_u64() > Some(0) && report["shards"] == 2, "{report}");
 }
 
-/// A file that is removed with this value.
-struct Temporary(std::path::PathBuf);
-
-impl Temporary {
-    fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("auriga-bench-{}-{name}.toml", std::process::id()));
-        std::fs::write(&path, text).expect("written");
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("UTF-8")
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).expect("removed");
-    }
-}
-
 const SCHEDULE: &str = r#"
 [[phase]]
 name = "warm-up"
@@ -293,17 +327,13 @@ in_flight = 1
 "#;
 
 fn scheduled(address: &str, file: &Temporary, more: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_auriga-bench"))
-        .args(["run", "--address", address, "--accounts", "50", "--batch", "100", "--json"])
-        .args(["--schedule", file.path()])
-        .args(more)
-        .output()
-        .expect("the program starts")
+    let run_with = ["run", "--address", address, "--accounts", "50", "--batch", "100", "--json"];
+    run(&[&run_with[..], &["--schedule", file.path()], more].concat())
 }
 
 #[test]
 fn a_schedule_is_run_phase_by_phase_and_verified() {
-    let file = Temporary::new("schedule", SCHEDULE);
+    let file = Temporary::new("schedule.toml", SCHEDULE);
     let output = scheduled(&start(Manner::Honest), &file, &["--shorten", "10", "--arrivals", "constant"]);
     let (text, report) = (stdout(&output), json(&output));
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -328,7 +358,7 @@ fn a_schedule_is_run_phase_by_phase_and_verified() {
 
 #[test]
 fn a_plan_says_what_is_needed_and_needs_no_server() {
-    let file = Temporary::new("plan", SCHEDULE);
+    let file = Temporary::new("plan.toml", SCHEDULE);
     let output = scheduled("127.0.0.1:1", &file, &["--plan"]);
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -341,7 +371,7 @@ fn a_plan_says_what_is_needed_and_needs_no_server() {
 
 #[test]
 fn mistakes_in_a_schedule_name_file_line_and_key() {
-    let file = Temporary::new("mistake", &SCHEDULE.replace("every", "evry"));
+    let file = Temporary::new("mistake.toml", &SCHEDULE.replace("every", "evry"));
     let cases = [
         (&[][..], "mistake.toml:18: found unknown key `evry`: did you mean `every`?"),
         (&["--rate", "1"], "--schedule"),
@@ -377,9 +407,6 @@ fn exit_codes_tell_usage_and_environment_apart() {
         assert_eq!(output.status.code(), Some(2), "{more:?}");
     }
     let address = start(Manner::Honest);
-    let output = Command::new(env!("CARGO_BIN_EXE_auriga-bench"))
-        .args(["run", "--address", &address, "--accounts", "200000"])
-        .output()
-        .expect("the program starts");
+    let output = run(&["run", "--address", &address, "--accounts", "200000"]);
     assert_eq!(output.status.code(), Some(2), "more accounts than the server holds");
 }
