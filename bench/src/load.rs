@@ -4,18 +4,16 @@ use crate::ask;
 use crate::differences::Differences;
 use crate::drive::{Sent, Work};
 use crate::failure::Failure;
-use crate::figures::{Figures, latency_histogram};
+use crate::figures::Figures;
 use crate::model::Model;
+use crate::series::{Recorder, Series};
 use crate::workload::{CODE, LEDGER, NUMBER_BITS, Plan, Read, account_id};
 use auriga_signals::Glance;
 use auriga_wire::frame::Command;
 use auriga_wire::{Account, Filter, Reply, ReplyBody, RequestFrame, Transfer};
-use hdrhistogram::Histogram;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How often a worker says what its p99 was.
-const GLANCE: Duration = Duration::from_millis(500);
 /// The bit of a tag that says: a read after this batch, not the batch. Which one stands above the batch's number.
 const READ: u64 = 1 << 63;
 
@@ -33,8 +31,7 @@ pub struct Load<'a> {
     /// The batch after which reads are due, and which ones.
     reads_due: (u64, Range<u32>),
     figures: Figures,
-    recent: Histogram<u64>,
-    recent_until: Instant,
+    recorder: Recorder,
     started: Instant,
     glance: &'a Glance,
 }
@@ -49,18 +46,33 @@ impl<'a> Load<'a> {
             lookup_differences: Differences::default(),
             reads_due: (0, 0..0),
             figures: Figures::new(lists),
-            recent: latency_histogram(),
-            recent_until: started + GLANCE,
+            recorder: Recorder::new(started),
             started,
             glance,
         }
     }
 
-    /// Ends a phase: hands out its figures and starts new ones.
-    pub fn take_figures(&mut self) -> Figures {
+    /// Begins a phase.
+    pub fn begin(&mut self, start: Instant) {
+        self.recorder.begin(start);
+    }
+
+    /// Ends a phase in which so many requests were not sent: hands out its figures and its course, and starts new ones.
+    pub fn take_figures(&mut self, unsent: u64) -> (Figures, Series) {
+        self.close(Instant::now(), unsent);
         self.glance.show(0, 0);
+        self.glance.show_errors(0);
         let lists = self.figures.requests.is_some();
-        std::mem::replace(&mut self.figures, Figures::new(lists))
+        (std::mem::replace(&mut self.figures, Figures::new(lists)), self.recorder.take())
+    }
+
+    /// Closes a point of the phase's course.
+    fn close(&mut self, now: Instant, unsent: u64) {
+        let Figures { counts, latency, raw_latency, .. } = &mut self.figures;
+        let closed = self.recorder.close(now, counts, unsent);
+        latency.add(&*closed.latency).expect("both have the same bounds");
+        raw_latency.add(&*closed.raw_latency).expect("both have the same bounds");
+        self.glance.show_p99(closed.latency.value_at_quantile(0.99));
     }
 
     fn read_after(&self, batch: u64, number: u32) -> Read {
@@ -137,8 +149,7 @@ impl<'a> Load<'a> {
     fn record(&mut self, sent: Sent, now: Instant) {
         let since = sent.intended;
         let latency = nanoseconds(since, now);
-        self.figures.latency.saturating_record(latency);
-        self.figures.raw_latency.saturating_record(nanoseconds(sent.actual, now));
+        self.recorder.record(latency, nanoseconds(sent.actual, now));
         if let Some(lateness) = sent.lateness {
             self.figures.lateness.saturating_record(lateness.as_nanos() as u64);
         }
@@ -148,13 +159,7 @@ impl<'a> Load<'a> {
         let first = self.figures.first_send.get_or_insert(since);
         *first = since.min(*first);
         self.figures.last_reply = Some(now);
-        self.recent.saturating_record(latency);
         self.glance.show(self.figures.counts.created, self.figures.counts.refused);
-        if now >= self.recent_until {
-            self.glance.show_p99(self.recent.value_at_quantile(0.99));
-            self.recent.reset();
-            self.recent_until = now + GLANCE;
-        }
     }
 }
 
@@ -165,6 +170,12 @@ fn nanoseconds(since: Instant, now: Instant) -> u64 {
 impl Work for Load<'_> {
     fn may_send(&self) -> bool {
         !self.reads_due.1.is_empty() || self.model.may_send()
+    }
+
+    fn tick(&mut self, now: Instant, unsent: impl FnOnce() -> u64) {
+        if self.recorder.is_over(now) {
+            self.close(now, unsent());
+        }
     }
 
     fn next(&mut self, now: Instant, frame: &mut RequestFrame) -> Option<u64> {
@@ -211,6 +222,9 @@ impl Work for Load<'_> {
                     self.figures.counts.add(&self.model.turned_away(batch));
                     self.record(sent, now);
                 }
+                self.recorder.error();
+                self.figures.errors += 1;
+                self.glance.show_errors(self.figures.errors);
                 self.stopped.get_or_insert_with(|| fault.to_string());
             }
             (other, _) => {

@@ -37,7 +37,7 @@ fn an_honest_ledger_is_verified() {
         assert!(report["transfers"].as_u64() > Some(0), "{text}");
         assert_eq!((&report["refused"], &report["shards"]), (&0.into(), &2.into()));
         let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
-        assert_eq!(keys.len(), 25, "{keys:?}");
+        assert_eq!(keys.len(), 29, "{keys:?}");
         assert!(text.contains("verified: 50 of 50 accounts"), "{text}");
         assert_eq!(text.lines().filter(|line| line.contains(" flush ")).count(), 2, "{text}");
     }
