@@ -301,42 +301,36 @@ fn stages(rows: &[StageRow], seconds: f64, sections: &mut Vec<Section>) {
 fn phases(phases: &[PhaseReport]) -> Table {
     let head = [
         "phase",
-        "",
         "seconds",
         "due/s",
         "created/s",
         "refused",
         "unsent",
-        "unanswered",
         "p50",
         "p99",
         "p99.9",
         "max",
         "raw p99",
+        "generator",
     ];
-    let mut table = Table::new(2, head.map(String::from));
+    let mut table = Table::new(1, head.map(String::from));
     for phase in phases {
         let us = |value: f64| time(value * 1e3);
         let latency = phase.latency_us;
-        let remark = match (phase.measured, phase.generator_bottleneck) {
-            (_, true) => "generator was the bottleneck",
-            (true, false) => "",
-            (false, false) => "not measured",
-        };
+        let remark = if phase.measured { "" } else { ", not measured" };
+        let generator = if phase.generator_bottleneck { "bottleneck" } else { "in time" };
         table.rows.push(vec![
-            phase.name.clone(),
-            remark.into(),
+            format!("{}{remark}", phase.name),
             format!("{:.1}", phase.seconds),
             phase.offered_per_second.map_or_else(|| "-".into(), |due| count(due as u64)),
             count(phase.transfers_per_second as u64),
             count(phase.refused),
-            count(phase.unsent),
-            count(phase.unanswered),
+            count(phase.unsent + phase.unanswered),
             us(latency.p50),
             us(latency.p99),
-            us(latency.p999),
             us(latency.max),
             us(phase.raw_latency_us.p99),
+            generator.into(),
         ]);
     }
     table

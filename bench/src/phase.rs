@@ -106,11 +106,11 @@ impl Phase {
                         load.begin(start);
                         let clocks = Clocks::now();
                         let result = driver.run(load, &mut arrivals);
-                        let spent = clocks.spent();
+                        let (spent, end) = (clocks.spent(), Instant::now());
                         let (unsent, unanswered) = (arrivals.unsent(), driver.unanswered());
                         let (figures, series) = load.take_figures(unsent);
                         bar_thread.unpark();
-                        (Figures { unsent, unanswered, spent, ..figures }, series, result.err())
+                        (Figures { unsent, unanswered, spent, ..figures }, series, end, result.err())
                     })
                 })
                 .collect();
@@ -122,10 +122,10 @@ impl Phase {
             joined.collect::<Vec<_>>()
         });
         progress.finish();
-        let seconds = start.elapsed().as_secs_f64();
         let (figures, series) = (Figures::new(args.requests.is_some()), Series::default());
-        let mut part = Part { figures, series, start, seconds, failed: None };
-        for (figures, series, failure) in results {
+        let mut part = Part { figures, series, start, seconds: 0.0, failed: None };
+        for (figures, series, end, failure) in results {
+            part.seconds = part.seconds.max((end - start).as_secs_f64());
             part.figures.add(&figures);
             part.series.add(series);
             part.failed = part.failed.or(failure);

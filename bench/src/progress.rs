@@ -43,7 +43,7 @@ impl Progress {
         self.last = (now, created);
         self.bar.set_position((now - self.start).as_millis() as u64);
         self.bar.set_message(format!(
-            "{} transfers/s, p99 {} ms, {} refused, {} errors",
+            "{}/s, p99 {} ms, {} refused, {} errors",
             count(rate),
             milliseconds(p99 as f64),
             count(refused),

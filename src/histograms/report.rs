@@ -65,7 +65,8 @@ fn show_one(one: &Read, stages: &[&str], logarithmic: bool, sections: &mut Vec<S
         for stage in stages.iter().filter(has_course) {
             sections.push(Section::Chart(throughput(&rows, stage)));
             for row in one.merged.of_stage(stage) {
-                let title = format!("Latency over time, all cores together: {stage}");
+                let whose = if row.core == Core::Client { "of the client" } else { "all cores together" };
+                let title = format!("Latency over time, {whose}: {stage}");
                 sections.push(Section::Chart(figures_over_time(&title, row, logarithmic)));
             }
             let title = format!("p99 over time: {stage}");
