@@ -14,6 +14,7 @@ mod tests;
 use crate::cli::print_json;
 use crate::failure::{Kind, Outcome};
 use crate::options::{Metrics, Options, StartArguments};
+use crate::output::write;
 use crate::{monitor, server};
 use clap::Args;
 use serde::Serialize;
@@ -122,7 +123,7 @@ pub fn run(asked: &Arguments) -> Outcome<i32> {
     if asked.json {
         print_json(&serde_json::json!({ "starts": worst != Level::Error, "findings": findings }))?;
     } else {
-        print!("{}", table(&findings));
+        write(&table(&findings));
     }
     Ok(if worst == Level::Error { Kind::Environment as i32 } else { 0 })
 }

@@ -6,7 +6,8 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::logging;
 use crate::offline::{backup, inspect, repair, restore};
 use crate::options::{Options, StartArguments};
-use crate::{directory, generate, histograms, server, status, top, topology};
+use crate::output::say;
+use crate::{directory, histograms, server, status, top, topology};
 use auriga_shards::log::{IdMode, Identity};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -55,7 +56,7 @@ pub(crate) enum Command {
     Check(Box<check::Arguments>),
     /// Write man pages and shell completions, for packages
     #[command(hide = true)]
-    Generate(generate::Arguments),
+    Generate(auriga_manual::Arguments),
     /// Print the version
     Version,
 }
@@ -201,7 +202,7 @@ fn run(command: Command) -> Outcome<i32> {
                 Ids::Any => IdMode::Any,
             };
             directory::format(&asked.data, &Identity { cluster, id_mode })?;
-            println!("formatted {} for cluster {cluster}, ids = {}", asked.data.display(), id_mode.name());
+            say!("formatted {} for cluster {cluster}, ids = {}", asked.data.display(), id_mode.name());
             Ok(0)
         }
         Command::Start(asked) => start(*asked).map(|()| 0),
@@ -215,9 +216,12 @@ fn run(command: Command) -> Outcome<i32> {
         Command::Topology(command) => topology::run(&command),
         Command::Config(command) => config::command::run(&command),
         Command::Check(asked) => check::run(&asked),
-        Command::Generate(asked) => generate::run(&asked).map(|()| 0),
+        Command::Generate(asked) => {
+            auriga_manual::generate(&config::described(), &asked).map_err(Failure::environment)?;
+            Ok(0)
+        }
         Command::Version => {
-            println!("auriga {}", env!("CARGO_PKG_VERSION"));
+            say!("auriga {}", env!("CARGO_PKG_VERSION"));
             Ok(0)
         }
     }
@@ -253,6 +257,6 @@ fn stop_on_signal(shared: &Arc<server::Shared>) -> std::io::Result<()> {
 /// Prints a value as one JSON line.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Outcome<()> {
     let text = serde_json::to_string(value).map_err(|e| Failure::failed(format!("can't write JSON: {e}")))?;
-    println!("{text}");
+    say!("{text}");
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! checkpoints, `spare/` segments to be used again. `keep` is locked while a backup needs the log as it is.
 
 use crate::failure::{Failure, Outcome};
+use crate::owner::hand_over;
 use auriga_shards::checkpoint::manifest::Manifest;
 use auriga_shards::checkpoint::{File as CheckpointFile, SLOTS};
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE};
@@ -55,7 +56,8 @@ pub struct Directory {
 /// Makes a directory that holds an empty ledger.
 pub fn format(path: &Path, identity: &Identity) -> Outcome<()> {
     make(path, check_direct_io)?;
-    write_identity(path, identity)
+    write_identity(path, identity)?;
+    hand_over(path)
 }
 
 /// Makes the folders of a directory that is not there, or empty. A new one goes if the check fails.
@@ -230,7 +232,9 @@ impl Directory {
     fn keep(&self) -> Outcome<(File, PathBuf)> {
         let path = self.path.join(KEEP_FILE);
         let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        Ok((opened.map_err(|e| cannot("open", &path, &e))?, path))
+        let opened = opened.map_err(|e| cannot("open", &path, &e))?;
+        hand_over(&path)?;
+        Ok((opened, path))
     }
 
     /// The checkpoints that the slots hold. One that can't be read is not there, and said.
@@ -311,7 +315,10 @@ impl Directory {
     /// 2. The next start would replay the epoch, and write its opening cut, which says that all before it was durable.
     /// 3. The power goes before that cut's flush is done: the cut may be on the medium, and a block not. The log would look
     ///    damaged.
+    ///
+    /// So it is with the names of files that were made just before.
     pub fn make_durable(&self, files: &[LogFile]) -> Outcome<()> {
+        LOG_FOLDERS.iter().try_for_each(|folder| sync_directory(&self.path.join(folder)))?;
         let number = |file: &LogFile| match *file {
             LogFile::Cuts { segment } => (None, segment),
             LogFile::Stream { stream, segment } => (Some(stream), segment),
@@ -512,6 +519,7 @@ fn lock(path: &Path) -> Outcome<File> {
     let file_path = path.join(LOCK_FILE);
     let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&file_path);
     let mut file = opened.map_err(|e| cannot("open", &file_path, &e))?;
+    hand_over(&file_path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => return Err(is_in_use(&file_path, file)),

@@ -229,7 +229,6 @@ impl Core {
         while !self.has_ended() {
             if self.turn() {
                 idle_since = None;
-                self.gauge.note_work();
                 turns += 1;
                 if turns % TURNS_A_BREATH == 0 {
                     self.doorbell.ring_anyway();
@@ -244,7 +243,6 @@ impl Core {
             self.state.borrow_mut().watch.idles(now);
             let is_early = now < *idle_since.get_or_insert(now) + self.shared.options.spin_ns;
             if is_early && !self.state.borrow().shard.is_idle() {
-                self.gauge.note_look(now);
                 runtime::yield_now().await;
                 continue;
             }
@@ -334,10 +332,9 @@ impl Core {
             return self.say_activity(from, &frame.header);
         }
         let mut state = self.state.borrow_mut();
-        let State { shard, outputs, watch, .. } = &mut *state;
-        shard.step(clock::now(), Input::Request(from, *frame), outputs);
-        watch.works();
-        self.gauge.note_request();
+        let clock = clock::now();
+        let State { shard, outputs, .. } = &mut *state;
+        shard.step(clock, Input::Request(from, *frame), outputs);
         let before = outputs.list.len();
         outputs.list.retain(|output| !matches!(output, Output::Deferred(who) if *who == from));
         let deferred = outputs.list.len() < before;
@@ -345,6 +342,7 @@ impl Core {
             self.gauge.note_transfers(from, frame.records(), &outputs.list);
         }
         self.perform(&mut state);
+        state.watch.worked(clock.monotonic_ns);
         self.shared.note_activity();
         if deferred { Admission::Later } else { Admission::Taken }
     }

@@ -3,19 +3,15 @@
 use crate::connection::Closed;
 use crate::doorbell::Doorbell;
 use crate::server::Shared;
+use crate::socket::{BREATH, accept_all, wait};
 use auriga_shards::place::ShardId;
 use auriga_signals::Count;
 use auriga_wire::FaultCode;
 use auriga_wire::frame::{HEADER_SIZE, Header, MAGIC, VERSION, seal};
 use rtrb::{Producer, PushError};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Rest when descriptors or memory are short, or a core doesn't keep up with new connections.
-const BREATH: Duration = Duration::from_millis(50);
 
 /// The way to one core.
 pub struct Door {
@@ -29,30 +25,8 @@ pub struct Door {
 pub fn run(listener: &TcpListener, mut doors: Vec<Door>, bell: &Doorbell, shared: &Shared) {
     while !shared.is_stopping() && !shared.has_failed() {
         wait(listener, bell);
-        loop {
-            match listener.accept() {
-                Ok((socket, _)) => admit(socket, &mut doors, shared),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                Err(e) => {
-                    tracing::warn!(
-                        "can't accept a connection: {e}. Raise the limit on open files (ulimit -n) if that is it"
-                    );
-                    std::thread::sleep(BREATH);
-                    break;
-                }
-            }
-        }
+        accept_all(listener, |socket| admit(socket, &mut doors, shared));
     }
-}
-
-fn wait(listener: &TcpListener, bell: &Doorbell) {
-    let poll = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    let mut polls = [poll(listener.as_raw_fd()), poll(bell.as_raw_fd())];
-    // SAFETY: two pollfds, alive for the call.
-    unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) };
-    // All of the house are rung for what only some of them do: else it would never sleep again.
-    bell.unpark();
 }
 
 fn admit(socket: TcpStream, doors: &mut [Door], shared: &Shared) {

@@ -1,5 +1,5 @@
-//! What one core does, measured by itself for `auriga top`: how long it works, what arrives, which accounts that touches. Owned by
-//! the core; shown to others through signals when it beats. What costs something is done only while somebody looks.
+//! What arrives at one core and which accounts that touches, for `auriga top`, which also says how long the core works. Owned by the core;
+//! shown to others through signals when it beats. What costs something is done only while somebody looks.
 
 use crate::clock;
 use crate::hottest::Hottest;
@@ -15,8 +15,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Between two looks for work that take longer than this, the core did something else, or another process had it.
-const SPIN_TURN_MAX_NS: u64 = 10_000;
 /// Time between two samples of the accounts that transfers touch.
 const SAMPLE_EVERY_NS: u64 = 500_000_000;
 
@@ -26,38 +24,12 @@ const WATCHED_NS: u64 = 10_000_000_000;
 /// A core's figures.
 #[derive(Debug, Default)]
 pub struct Gauge {
-    requests: Cell<u64>,
     transfers: Cell<u64>,
-    /// Time in which the core only looked for work.
-    spun_ns: Cell<u64>,
-    /// The last look of this idle time, and how many requests there had been.
-    looked: Cell<Option<(u64, u64)>>,
     /// While somebody looks: the accounts, and when the next sample is due.
     hottest: RefCell<Option<(Hottest, u64)>>,
 }
 
 impl Gauge {
-    /// The core had work.
-    pub fn note_work(&self) {
-        self.looked.set(None);
-    }
-
-    /// The core had none, and looks again. What lies between two such looks, with no request in between, is spent on nothing else.
-    pub fn note_look(&self, now_ns: u64) {
-        let requests = self.requests.get();
-        if let Some((before, then)) = self.looked.replace(Some((now_ns, requests))) {
-            let length = now_ns - before;
-            if then == requests && length < SPIN_TURN_MAX_NS {
-                self.spun_ns.set(self.spun_ns.get() + length);
-            }
-        }
-    }
-
-    /// A request came.
-    pub fn note_request(&self) {
-        self.requests.set(self.requests.get() + 1);
-    }
-
     /// Transfers were taken, or refused as a whole, as the outputs say.
     pub fn note_transfers(&self, from: ConnectionId, transfers: &[Transfer], outputs: &[Output]) {
         let refuses = |output: &Output| match output {
@@ -73,11 +45,18 @@ impl Gauge {
         }
     }
 
-    /// Shows what this core has done. `under_way` counts its requests under way.
-    pub fn show(&self, core: ShardId, shared: &Shared, now_ns: u64, under_way: impl FnOnce() -> u64) {
+    /// Shows what this core has done. For `spin_ns` it only looked for work; `under_way` counts its requests under way.
+    pub fn show(
+        &self,
+        core: ShardId,
+        shared: &Shared,
+        now_ns: u64,
+        spin_ns: u64,
+        under_way: impl FnOnce() -> u64,
+    ) {
         let is_watched = shared.watch.is_watched(now_ns);
         self.sample(is_watched, now_ns, |sample| shared.hottest[core.index()].store(sample.map(Arc::new)));
-        let busy_ns = clock::thread_ns().saturating_sub(self.spun_ns.get());
+        let busy_ns = clock::thread_ns().saturating_sub(spin_ns);
         let under_way = if is_watched { under_way() } else { 0 };
         shared.busy[core.index()].show(busy_ns, self.transfers.get(), under_way);
     }
@@ -129,21 +108,6 @@ pub fn activity(shared: &Shared, now_ns: u64) -> Activity {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_short_looks_without_a_request_are_spinning() {
-        let gauge = Gauge::default();
-        gauge.note_look(1_000);
-        gauge.note_look(3_000);
-        gauge.note_look(4_000);
-        assert_eq!(gauge.spun_ns.get(), 3_000);
-        gauge.note_look(4_000 + SPIN_TURN_MAX_NS);
-        gauge.note_request();
-        gauge.note_look(15_000);
-        gauge.note_work();
-        gauge.note_look(16_000);
-        assert_eq!(gauge.spun_ns.get(), 3_000, "another process, a request and work are none");
-    }
 
     #[test]
     fn accounts_are_sampled_while_somebody_looks() {

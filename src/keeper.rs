@@ -1,16 +1,18 @@
 //! The keeper: one housekeeping thread that makes the log's segments before they are needed.
 //!
 //! A segment is preallocated and written with zeros, because a durable write into an extent that was never written costs a
-//! drive several writes. It gets its name only when all of that is durable, so a file of the log is whole or not there.
+//! drive several writes. It gets its name only when all of that is durable, so a file of the log is whole or not there. No shard writes
+//! into it before its name is durable, too; if nobody can say whether it is, the process ends, as after a write that failed.
 
 use crate::directory::{self, Directory};
 use crate::doorbell::Doorbell;
+use crate::storage;
 use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE, STREAM_SEGMENT_SIZE};
 use auriga_shards::log::{File as LogFile, Sector};
 use auriga_shards::place::ShardId;
 use auriga_signals::Usage;
 use rtrb::{Consumer, Producer};
-use std::fs::OpenOptions;
+use std::fs::{File as OpenFile, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -117,7 +119,7 @@ impl Keeper {
         if let Err(e) = &provided {
             if !self.full {
                 tracing::warn!(
-                    "can't prepare {}: {e}. New batches are refused until there is room",
+                    "can't prepare {}: {e}. It is tried again; new batches are refused until it can be",
                     self.directory.file(file).display()
                 );
             }
@@ -189,13 +191,14 @@ impl Keeper {
             std::fs::remove_file(&spare).map_err(|e| directory::cannot("remove", &spare, &e).message)?;
             self.usage.bytes.take_away(LogFile::Stream { stream: 0, segment: 0 }.size());
         }
+        let folder = Folder::of(&path).map_err(|e| e.to_string())?;
         let making = path.with_extension("making");
         let made = self.make(file, &making).and_then(|()| std::fs::rename(&making, &path));
         if let Err(e) = made {
             let _ = std::fs::remove_file(&making);
             return Err(e.to_string());
         }
-        directory::sync_directory(path.parent().unwrap_or(Path::new("/"))).map_err(|e| e.message)?;
+        folder.make_durable();
         self.usage.bytes.add(file.size());
         Ok(Provided::Made)
     }
@@ -227,17 +230,21 @@ impl Keeper {
     ///
     /// So the names are made durable first.
     fn use_again(&self, file: LogFile, spare: &Path, path: &Path) -> std::io::Result<()> {
-        for folder in [spare, path].map(|path| path.parent().unwrap_or(Path::new("/"))) {
-            directory::sync_directory(folder).map_err(|e| std::io::Error::other(e.message))?;
-        }
+        let (of_spare, of_file) = (Folder::of(spare)?, Folder::of(path)?);
+        of_spare.make_durable();
+        of_file.make_durable();
         let opened = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(spare)?;
         let mut first = Box::new(Sector([0; SECTOR_SIZE]));
         first.0.copy_from_slice(&file.header(&self.directory.identity));
-        opened.write_all_at(&first.0, 0)?;
-        opened.sync_all()?;
+        if let Err(e) = opened.write_all_at(&first.0, 0).and_then(|()| opened.sync_all()) {
+            // What its header is now is not known.
+            std::fs::remove_file(spare)?;
+            self.usage.bytes.take_away(file.size());
+            return Err(e);
+        }
         std::fs::rename(spare, path)?;
-        directory::sync_directory(path.parent().unwrap_or(Path::new("/")))
-            .map_err(|e| std::io::Error::other(e.message))
+        of_file.make_durable();
+        Ok(())
     }
 
     fn make(&self, file: LogFile, path: &Path) -> std::io::Result<()> {
@@ -256,5 +263,25 @@ impl Keeper {
             left -= size;
         }
         made.sync_all()
+    }
+}
+
+/// The folder of a file. It is opened before anything is changed in it: descriptors may be short.
+struct Folder<'a> {
+    opened: OpenFile,
+    path: &'a Path,
+}
+
+impl<'a> Folder<'a> {
+    fn of(file: &'a Path) -> std::io::Result<Self> {
+        let path = file.parent().unwrap_or(Path::new("/"));
+        Ok(Self { opened: OpenFile::open(path)?, path })
+    }
+
+    /// Makes the names in it durable, or ends the process: a second try could say that all is well, and a name be lost with the power.
+    fn make_durable(&self) {
+        if let Err(e) = self.opened.sync_all() {
+            storage::end(&format!("{}. {}", directory::cannot("sync", self.path, &e), storage::UNKNOWN_NOW));
+        }
     }
 }

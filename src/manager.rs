@@ -122,7 +122,13 @@ impl Manager {
         let (start, mut is_deaf) = (Instant::now(), false);
         while !shared.has_ended() {
             let beats: Vec<_> = shared.hearts.iter().map(Heart::beats).collect();
+            let hung = watch.hangs;
             let word = watch.look(start.elapsed(), phase(shared), &beats);
+            match word.hangs {
+                Some((shard, time)) if !hung => log_hang(shard, time, shared),
+                None if hung && !watch.hangs => tracing::warn!("every shard goes on"),
+                _ => {}
+            }
             self.tell(&word, watch.phase, shared, &mut is_deaf);
             self.bell.park();
             if watch.phase == phase(shared) && !shared.has_ended() {
@@ -165,6 +171,15 @@ impl Manager {
         }
         send(&states, is_deaf);
     }
+}
+
+/// Logs that a shard hangs, once: what the manager shows is gone when it has ended the process.
+fn log_hang(shard: usize, time: Duration, shared: &Shared) {
+    let cpu = shared.options.topology.shards[shard].cpu;
+    tracing::error!(
+        "shard {shard}, on CPU {cpu}, has done nothing for {time:.1?}: something keeps its thread, or it waits for the kernel. A watchdog \
+         ends a server that hangs"
+    );
 }
 
 /// Sends it. What can't be sent matters to the manager alone; the log says it once.

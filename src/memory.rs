@@ -21,6 +21,8 @@ static SPAN: Span = Span::spent();
 const SPAN_SIZE: usize = Span::SIZE as usize;
 /// Bytes of a huge page.
 const HUGE: usize = 2 << 20;
+/// Of the smallest pages.
+const PAGE: usize = 4 << 10;
 /// Smaller pieces are the system's: rounded up to huge pages they would take too much more than they need.
 const LARGE: usize = HUGE / 4 * 3;
 
@@ -56,7 +58,14 @@ pub fn prefault(bytes: usize) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the mapping was made above, and nobody uses it.
-    if unsafe { libc::madvise(start.cast(), size, libc::MADV_POPULATE_WRITE) } != 0 {
+    let failed = unsafe { libc::madvise(start.cast(), size, libc::MADV_POPULATE_WRITE) } != 0;
+    if failed && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+        // A kernel before Linux 5.14 doesn't know that: each page is written to.
+        for page in (0..size).step_by(PAGE) {
+            // SAFETY: the page lies in the mapping.
+            unsafe { start.add(page).write_volatile(0) };
+        }
+    } else if failed {
         let error = io::Error::last_os_error();
         // SAFETY: as above.
         unsafe { unmap(start, size) };

@@ -18,12 +18,12 @@ use crate::doorbell::Doorbell;
 use crate::failure::{Failure, Outcome};
 use crate::options::Metrics;
 use crate::server::Shared;
+use crate::socket::{accept_all, wait};
 use auriga_wire::report::Status;
 use figures::Figures;
 use machine::{CoreTimes, Process};
 use page::{Snapshot, Whole};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
 
 /// Listens for scrapes, if they are wanted.
 pub fn listen(metrics: Metrics) -> Outcome<Option<TcpListener>> {
@@ -57,19 +57,11 @@ pub fn run(listener: &TcpListener, bell: &Doorbell, shared: &Shared) {
     let mut monitor = Monitor::new(shared);
     while !shared.has_ended() {
         wait(listener, bell);
-        bell.unpark();
-        while let Ok((socket, _)) = listener.accept() {
-            // Who asks and goes away gets nothing, and nobody else is concerned.
+        // Who asks and goes away gets nothing, and nobody else is concerned.
+        accept_all(listener, |socket| {
             let _ = http::answer(&socket, || monitor.page(shared), || shared.has_ended());
-        }
+        });
     }
-}
-
-fn wait(listener: &TcpListener, bell: &Doorbell) {
-    let poll = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    let mut polls = [poll(listener.as_raw_fd()), poll(bell.as_raw_fd())];
-    // SAFETY: two pollfds, alive for the call.
-    unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) };
 }
 
 /// What is known from one scrape to the next.

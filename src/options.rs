@@ -449,6 +449,7 @@ mod tests {
         assert_eq!(options.limits, Limits::default());
         assert_eq!(options.checkpoints().every, Policy::default().every);
         assert_eq!((options.requests_max, options.replies_max), (BUFFERS_MAX, BUFFERS_MAX));
+        assert_eq!(options.listen.to_string(), crate::cli::ADDRESS, "commands ask where a server listens");
         for key in ["requests-max", "replies-max"] {
             let otherwise = shipped::setting(key).and_then(|setting| setting.otherwise).expect(key);
             assert!(otherwise.starts_with(&format!("{}, ", Unit::Bytes.show(BUFFERS_MAX))), "{otherwise}");

@@ -1,7 +1,40 @@
-//! What the kernel knows of a socket, and keeps for it.
+//! What the kernel knows of a socket, and keeps for it; and how a housekeeping thread accepts connections.
 
+use crate::doorbell::Doorbell;
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+/// Rest when descriptors or memory are short, or a core doesn't keep up with new connections.
+pub const BREATH: Duration = Duration::from_millis(50);
+
+/// Sleeps until somebody connects or the bell rings.
+pub fn wait(listener: &TcpListener, bell: &Doorbell) {
+    let poll = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut polls = [poll(listener.as_raw_fd()), poll(bell.as_raw_fd())];
+    // SAFETY: two pollfds, alive for the call.
+    unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) };
+    // All of the house are rung for what only some of them do: else it would never sleep again.
+    bell.unpark();
+}
+
+/// Takes everybody who waits. If somebody can't be accepted, that is said, and who is left waits a while.
+pub fn accept_all(listener: &TcpListener, mut take: impl FnMut(TcpStream)) {
+    loop {
+        match listener.accept() {
+            Ok((socket, _)) => take(socket),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+            Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+            Err(e) => {
+                tracing::warn!(
+                    "can't accept a connection: {e}. Raise the limit on open files (ulimit -n) if that is it"
+                );
+                return std::thread::sleep(BREATH);
+            }
+        }
+    }
+}
 
 /// Bytes that were handed to the socket and not acknowledged by the other machine; 0 if the kernel can't tell.
 pub fn unacknowledged(socket: &TcpStream) -> usize {

@@ -2,6 +2,7 @@
 
 use crate::cli::{StatusArguments, print_json};
 use crate::failure::{Failure, Outcome};
+use crate::output::say;
 use auriga_wire::client::Client;
 use auriga_wire::error::Options;
 use auriga_wire::report::Status;
@@ -37,13 +38,13 @@ pub(crate) fn run(asked: &StatusArguments) -> Outcome<()> {
         ("connections", status.connections.to_string()),
     ];
     for (name, value) in rows {
-        println!("{name:<14} {value}");
+        say!("{name:<14} {value}");
     }
     for (reason, count) in &status.closed {
-        println!("{:<14} {count}", format!("closed: {reason}"));
+        say!("{:<14} {count}", format!("closed: {reason}"));
     }
     if let Some(digest) = status.digest {
-        println!("{:<14} {digest:032x}", "digest");
+        say!("{:<14} {digest:032x}", "digest");
     }
     Ok(())
 }

@@ -333,8 +333,7 @@ fn end_unless_whole(size: usize, result: &Result<usize, String>, place: impl FnO
     if let Err(failure) = whole(result, size) {
         let (path, offset) = place();
         end(&format!(
-            "a write failed: {} at byte {offset}, {size} bytes: {failure}. What the disk holds is unknown now, so this process \
-             ends. Check the disk, then start again: everything acknowledged is recovered",
+            "a write failed: {} at byte {offset}, {size} bytes: {failure}. {UNKNOWN_NOW}",
             path.display()
         ));
     }
@@ -348,8 +347,12 @@ fn whole(result: &Result<usize, String>, size: usize) -> Result<(), String> {
     }
 }
 
+/// Why the process ends at once, and what to do.
+pub const UNKNOWN_NOW: &str = "What the disk holds is unknown now, so this process ends. Check the disk, then start again: everything \
+                               acknowledged is recovered";
+
 /// Ends the process at once.
-fn end(message: &str) -> ! {
+pub fn end(message: &str) -> ! {
     tracing::error!("{message}");
     crate::logging::tell_failure(&message);
     std::process::exit(crate::failure::Kind::Environment as i32)

@@ -2,6 +2,7 @@
 
 use crate::cli::print_json;
 use crate::failure::{Failure, Kind, Outcome};
+use crate::output::{say, write};
 use auriga_numa_topology::{DropIn, Machine, Mismatch, Services, Severity, Topology, drop_ins};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -92,7 +93,7 @@ pub(crate) fn run(command: &Command) -> Outcome<i32> {
             for warning in &plan.warnings {
                 eprintln!("auriga: warning: {warning}");
             }
-            print!("{}", plan.topology.to_toml());
+            write(&plan.topology.to_toml());
             Ok(0)
         }
         Command::Show(asked) => show(&machine, &load(&asked.file.topology)?, asked),
@@ -112,7 +113,7 @@ fn show(machine: &Machine, topology: &Topology, asked: &ShowArguments) -> Outcom
     } else if asked.file.json {
         print_json(&serde_json::json!({ "machine": machine, "topology": topology }))?;
     } else {
-        print!("{}", auriga_numa_topology::draw(machine, Some(topology)));
+        write(&auriga_numa_topology::draw(machine, Some(topology)));
     }
     Ok(0)
 }
@@ -127,11 +128,11 @@ fn check(machine: &Machine, topology: &Topology, asked: &CheckArguments) -> Outc
         print_json(&CheckReport { fits, strict: topology.strict, mismatches: &mismatches })?;
     } else {
         for mismatch in &mismatches {
-            println!("{mismatch}");
+            say!("{mismatch}");
         }
         let strict = if topology.strict { " (strict = true: without a warning)" } else { "" };
         let verb = if fits { "fits" } else { "does not fit" };
-        println!("the topology {verb} this machine{strict}");
+        say!("the topology {verb} this machine{strict}");
     }
     Ok(if fits { 0 } else { Kind::Failed as i32 })
 }
@@ -168,7 +169,7 @@ fn systemd(asked: &SystemdArguments, topology: &Topology) -> Outcome<()> {
     for (number, DropIn { path, text }) in drop_ins(topology, services).into_iter().enumerate() {
         let Some(directory) = &asked.output else {
             let space = if number == 0 { "" } else { "\n" };
-            print!("{space}# {path}\n{text}");
+            write(&format!("{space}# {path}\n{text}"));
             continue;
         };
         let path = directory.join(path);
@@ -179,7 +180,7 @@ fn systemd(asked: &SystemdArguments, topology: &Topology) -> Outcome<()> {
                 path.display()
             ))
         })?;
-        println!("{}", path.display());
+        say!("{}", path.display());
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! The load generator's command line.
 
+use auriga_bench::failure::Failure;
 use auriga_bench::{args, ask, compare, grow, replay, run};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -27,6 +28,9 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Create so many accounts, transfers and pending transfers
     Grow(grow::GrowArgs),
+    /// Write man pages and shell completions, for packages
+    #[command(hide = true)]
+    Generate(auriga_manual::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +40,9 @@ fn main() -> ExitCode {
         Command::Ask(args) => ask::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Grow(args) => grow::run(&args),
+        Command::Generate(args) => {
+            auriga_manual::generate(&Cli::command(), &args).map(|()| true).map_err(Failure::Environment)
+        }
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

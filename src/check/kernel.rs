@@ -6,7 +6,7 @@ use crate::storage;
 use std::ffi::CStr;
 
 /// The oldest kernel that has what the log's I/O needs.
-const KERNEL_MIN: (u32, u32) = (5, 11);
+pub const KERNEL_MIN: (u32, u32) = (5, 11);
 /// Clock sources that are read without a system call, or by the host's own means.
 const GOOD_CLOCKS: [&str; 4] = ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"];
 

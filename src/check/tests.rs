@@ -230,3 +230,14 @@ fn the_table_says_what_to_do() {
     );
     assert_eq!(lines[4], "1 errors, 0 warnings, 2 looked at");
 }
+
+/// What is needed is a text, and what is compared a number.
+#[test]
+fn what_is_needed_is_what_is_compared() {
+    let (major, minor) = kernel::KERNEL_MIN;
+    assert_eq!(kernel::version(None).need, format!("Linux {major}.{minor} or later"));
+    assert!(crate::storage::IO_URING_REMEDY.contains(&format!("kernel {major}.{minor} or later")));
+    let (memlock, mib) = (kernel::memlock(Some(0)), crate::runtime::MEMLOCK_MIN >> 20);
+    assert_eq!(memlock.need, format!("{mib} MiB or more"));
+    assert!(memlock.fix.is_some_and(|fix| fix.contains(&format!("ulimit -l {}", mib << 10))));
+}

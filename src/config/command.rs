@@ -6,6 +6,7 @@ use super::{Origin, Value};
 use crate::cli::print_json;
 use crate::failure::Outcome;
 use crate::options::{Options, StartArguments};
+use crate::output::{say, write};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ pub enum Command {
     /// Hold a configuration against what a start takes and this machine has, and say which values count and where each comes from
     Check(Box<CheckArguments>),
     /// Print the shipped file: every key with its unit, bounds, default and reason
-    Print,
+    Print(PrintArguments),
 }
 
 #[derive(Args, Debug)]
@@ -26,6 +27,20 @@ pub struct CheckArguments {
     #[arg(long)]
     json: bool,
 }
+
+#[derive(Args, Debug)]
+pub struct PrintArguments {
+    /// With every key commented out: a file in which only what an operator changes counts, also beside a later version's defaults
+    #[arg(long)]
+    commented: bool,
+}
+
+/// The first lines of a file in which every key is commented out.
+const COMMENTED: &str = "\
+# Every key is commented out here, so that the server's own default counts, also a later version's. Uncomment what you change. The value
+# that is shown is the default, where no line `# default:` says something else.
+#
+";
 
 /// A value as JSON.
 #[derive(Serialize)]
@@ -45,7 +60,12 @@ struct Shown<'a> {
 /// Runs the command.
 pub fn run(command: &Command) -> Outcome<i32> {
     match command {
-        Command::Print => print!("{TEXT}"),
+        Command::Print(PrintArguments { commented: false }) => {
+            write(TEXT);
+        }
+        Command::Print(PrintArguments { commented: true }) => {
+            write(&(COMMENTED.to_owned() + &commented(TEXT)));
+        }
         Command::Check(asked) => {
             Options::check(&asked.start)?;
             let values = asked.start.values.iter();
@@ -53,12 +73,19 @@ pub fn run(command: &Command) -> Outcome<i32> {
                 print_json(&serde_json::json!({ "values": values.map(show).collect::<Vec<_>>() }))?;
             } else {
                 for value in values {
-                    println!("{:<20} {:<30} {}", value.setting.key, text(value), from(value));
+                    say!("{:<20} {:<30} {}", value.setting.key, text(value), from(value));
                 }
             }
         }
     }
     Ok(0)
+}
+
+/// A file without any of its values.
+fn commented(text: &str) -> String {
+    let is_key = |line: &str| line.starts_with(|first: char| first.is_ascii_lowercase());
+    let lines = text.split_inclusive('\n');
+    lines.map(|line| if is_key(line) { format!("#{line}") } else { line.to_owned() }).collect()
 }
 
 fn text(value: &Value) -> String {

@@ -24,7 +24,8 @@ impl Core {
             self.turn();
             self.shared.hearts[self.number.index()].beat();
             let now = clock::now().monotonic_ns;
-            self.gauge.show(self.number, &self.shared, now, || self.under_way());
+            let spin_ns = self.state.borrow().watch.figures.spin_ns;
+            self.gauge.show(self.number, &self.shared, now, spin_ns, || self.under_way());
             if now >= looked_at + PATIENCE_EVERY_NS {
                 looked_at = now;
                 for connection in self.open_connections() {
@@ -85,6 +86,8 @@ impl Core {
         }
         let idle = self.connections.borrow().is_empty() && self.state.borrow().shard.is_idle();
         if idle && !self.drained.replace(true) {
+            let State { shard, ends, .. } = &mut *self.state.borrow_mut();
+            ends.metrics.finish(&mut shard.histograms, now_ns);
             self.shared.lifecycle.drain();
         }
     }

@@ -3,11 +3,11 @@
 use super::{Arguments, Read};
 use crate::cli::print_json;
 use crate::failure::{Failure, Outcome};
+use crate::output::write;
 use auriga_plots::figures::{Figures, distribution};
 use auriga_plots::recording::{Core, Recording};
 use auriga_plots::table::{of_differences, of_figures, pairs};
 use serde_json::{Value, json};
-use std::io::Write;
 
 /// Prints what was read in the way that was asked for.
 pub(super) fn print(asked: &Arguments, read: &[Read]) -> Outcome<()> {
@@ -21,14 +21,17 @@ pub(super) fn print(asked: &Arguments, read: &[Read]) -> Outcome<()> {
         }
         return match asked.json {
             true => print_json(&differences(first, second)),
-            false => say(&format!(
-                "A: {}, {:.1} s\nB: {}, {:.1} s\n{}",
-                first.name,
-                first.rows.seconds,
-                second.name,
-                second.rows.seconds,
-                of_differences(&first.rows, &second.rows).text()
-            )),
+            false => {
+                write(&format!(
+                    "A: {}, {:.1} s\nB: {}, {:.1} s\n{}",
+                    first.name,
+                    first.rows.seconds,
+                    second.name,
+                    second.rows.seconds,
+                    of_differences(&first.rows, &second.rows).text()
+                ));
+                Ok(())
+            }
         };
     }
     if asked.json {
@@ -42,7 +45,7 @@ pub(super) fn print(asked: &Arguments, read: &[Read]) -> Outcome<()> {
             String::new()
         };
         let body = if asked.percentiles { distributions(&one.rows) } else { of_figures(&one.rows).text() };
-        say(&(head + &body))?;
+        write(&(head + &body));
     }
     Ok(())
 }
@@ -93,15 +96,5 @@ fn core(core: Core) -> Value {
         Core::One(number) => json!(number),
         Core::All => Value::Null,
         Core::Client => json!(core.to_string()),
-    }
-}
-
-/// To stdout; who closes it early has read enough.
-fn say(text: &str) -> Outcome<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::failed(format!("can't write to stdout: {e}")))
-        }
-        _ => Ok(()),
     }
 }

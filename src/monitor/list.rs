@@ -434,9 +434,10 @@ pub const METRICS: &[Metric] = &[
         "auriga_checkpoint_interval_bytes",
         Gauge,
         NONE,
-        "Bytes by which the log grows from one checkpoint to the next, 0 if none are taken (--checkpoint-every).",
+        "Bytes by which the log grows from one checkpoint to the next: --checkpoint-every, or the newest one's size if that is more; 0 if none are taken.",
         |s, out| {
-            out.one(s.whole.checkpoint_every);
+            let every = s.whole.checkpoint_every;
+            out.one(if every == 0 { 0 } else { every.max(s.whole.status.checkpoint_bytes) });
         },
     ),
     metric(

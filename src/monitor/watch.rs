@@ -12,6 +12,8 @@ use std::cell::Cell;
 
 /// What a core does at a stretch for longer is a stall: all that wait for it are held up, and other cores with them.
 const STALL_NS: u64 = 10_000_000;
+/// Between two looks for work that take longer than this, the core did something else, or another process had it.
+const SPIN_TURN_MAX_NS: u64 = 10_000;
 /// Time between two looks at the board's figures, at least.
 const SHOW_EVERY_NS: u64 = 100_000_000;
 
@@ -66,17 +68,23 @@ impl Watch {
         }
     }
 
-    /// A request was taken between two turns.
+    /// A request was taken between two turns, from this time on. While the core is parked no turn would see that it took too long.
     #[inline]
-    pub fn works(&mut self) {
+    pub fn worked(&mut self, from_ns: u64) {
         self.idle_ns = None;
+        if self.parked {
+            self.done_ns = from_ns;
+            self.note(Where::Between, clock::monotonic_ns());
+        }
     }
 
-    /// A turn has found nothing to do.
+    /// A turn has found nothing to do. What lies between two such turns, with no request in between, is spent on nothing else.
     #[inline]
     pub fn idles(&mut self, now_ns: u64) {
-        self.figures.spin_ns += self.idle_ns.map_or(0, |since| now_ns.saturating_sub(since));
-        self.idle_ns = Some(now_ns);
+        let length = self.idle_ns.replace(now_ns).map_or(0, |since| now_ns.saturating_sub(since));
+        if length < SPIN_TURN_MAX_NS {
+            self.figures.spin_ns += length;
+        }
     }
 
     /// The core parks.
@@ -190,10 +198,16 @@ mod tests {
         watch.begin(1_025 * MS);
         watch.parks();
         [2_000, 3_000].into_iter().for_each(|beat| watch.begin(beat * MS));
+        watch.worked(clock::monotonic_ns());
+        assert_eq!(watch.figures.stalls[Where::Between as usize], 1, "a request that takes no time is none");
         watch.wakes();
         watch.begin(9_000 * MS);
         let between = Where::Between as usize;
         assert_eq!((watch.figures.stalls[between], watch.figures.stalls_ns[between]), (1, 15 * MS));
+        watch.parks();
+        watch.worked(1);
+        watch.wakes();
+        assert_eq!(watch.figures.stalls[between], 2, "a request took too long while the core was parked");
         // A turn that began long ago, by the clock that a lap looks at.
         watch.begin(1);
         assert!(watch.lap(true, Where::Route) && !watch.lap(false, Where::Control));
@@ -205,11 +219,24 @@ mod tests {
     fn a_core_spins_from_one_look_to_the_next_that_find_nothing() {
         let mut watch = Watch::new();
         [100, 103, 107].into_iter().for_each(|now| watch.idles(now));
-        watch.works();
+        watch.worked(0);
         [200, 201].into_iter().for_each(|now| watch.idles(now));
         watch.parks();
         watch.idles(300);
         assert_eq!(watch.figures.spin_ns, 3 + 4 + 1);
+    }
+
+    #[test]
+    fn only_short_looks_without_a_request_are_spinning() {
+        let mut watch = Watch::new();
+        [1_000, 3_000, 4_000].into_iter().for_each(|now| watch.idles(now));
+        assert_eq!(watch.figures.spin_ns, 3_000);
+        watch.idles(4_000 + SPIN_TURN_MAX_NS);
+        watch.worked(0);
+        watch.idles(15_000);
+        assert!(watch.lap(true, Where::Route));
+        watch.idles(16_000);
+        assert_eq!(watch.figures.spin_ns, 3_000, "another process, a request and work are none");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{Progress, no_checkpoint};
 use crate::cli::BackupArguments;
 use crate::directory::{self, Directory};
 use crate::failure::{Failure, Outcome};
+use crate::output::say;
 use auriga_shards::checkpoint::manifest::Manifest;
 use auriga_shards::checkpoint::sheet::SHEET_SIZE;
 use auriga_shards::checkpoint::{File as CheckpointFile, MANIFEST_SIZE, SLOTS};
@@ -77,13 +78,13 @@ pub fn run(asked: &BackupArguments) -> Outcome<()> {
     (list.accounts, list.digest) = (verified.accounts as u64, digest);
     list.write(backup)?;
     directory::sync_directory(backup)?;
-    println!("backed up {} to {}", directory.path.display(), backup.display());
-    println!("epoch          {through}");
-    println!("accounts       {}", list.accounts);
-    println!("digest         {}", list.digest);
-    println!("bytes          {}", list.used());
+    say!("backed up {} to {}", directory.path.display(), backup.display());
+    say!("epoch          {through}");
+    say!("accounts       {}", list.accounts);
+    say!("digest         {}", list.digest);
+    say!("bytes          {}", list.used());
     if found.log_from > 1 {
-        println!(
+        say!(
             "note           the log begins with epoch {}: history before it can't be built from this backup. Keep the archive, or \
              name it (--archive)",
             found.log_from

@@ -6,6 +6,7 @@ use super::verify;
 use crate::cli::{InspectArguments, print_json};
 use crate::directory::Directory;
 use crate::failure::{Failure, Outcome};
+use crate::output::say;
 use auriga_shards::checkpoint::manifest::Manifest;
 use auriga_shards::lead::Found;
 use auriga_shards::limits::SECTOR_SIZE;
@@ -73,21 +74,21 @@ pub(crate) fn run(asked: &InspectArguments) -> Outcome<()> {
     if asked.json {
         return print_json(&report);
     }
-    println!("cluster        {}", report.cluster);
-    println!("ids            {}", report.ids);
-    println!("starts         {}", report.incarnation);
-    println!("last epoch     {}", report.epoch);
-    println!("its time       {} ns", report.time_ns);
-    println!("cuts           {}", report.cuts);
-    println!("blocks         {}", report.blocks);
-    println!("logged         {} bytes", report.bytes_logged);
-    println!("files          {} with {} bytes", report.files, report.files_bytes);
+    say!("cluster        {}", report.cluster);
+    say!("ids            {}", report.ids);
+    say!("starts         {}", report.incarnation);
+    say!("last epoch     {}", report.epoch);
+    say!("its time       {} ns", report.time_ns);
+    say!("cuts           {}", report.cuts);
+    say!("blocks         {}", report.blocks);
+    say!("logged         {} bytes", report.bytes_logged);
+    say!("files          {} with {} bytes", report.files, report.files_bytes);
     if let Some(state) = &report.state {
-        println!("accounts       {}", state.accounts);
-        println!("transfer ids   {}", state.ids_remembered);
-        println!("digest         {}", state.digest);
+        say!("accounts       {}", state.accounts);
+        say!("transfer ids   {}", state.ids_remembered);
+        say!("digest         {}", state.digest);
         if let Some(dropped) = &state.dropped {
-            println!("at the end     {dropped}");
+            say!("at the end     {dropped}");
         }
     }
     Ok(())

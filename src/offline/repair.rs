@@ -5,6 +5,7 @@ use super::verify::{Finding, verify};
 use crate::cli::RepairArguments;
 use crate::directory::{self, Directory, cannot};
 use crate::failure::{Failure, Outcome};
+use crate::output::say;
 use auriga_shards::checkpoint::File as CheckpointFile;
 use auriga_shards::log::File as LogFile;
 use serde::Serialize;
@@ -53,7 +54,7 @@ pub fn run(asked: &RepairArguments) -> Outcome<()> {
     let mut repairs: Vec<Repair> = Vec::new();
     let mut left = 0;
     for Finding { place, what, repair } in verify(&directory)?.findings {
-        println!("damage         {place}: {what}");
+        say!("damage         {place}: {what}");
         match repair {
             Some(repair) if !repairs.contains(&repair) => repairs.push(repair),
             Some(_) => {}
@@ -61,10 +62,10 @@ pub fn run(asked: &RepairArguments) -> Outcome<()> {
         }
     }
     for repair in &repairs {
-        println!("to do          {repair}");
+        say!("to do          {repair}");
     }
     if repairs.is_empty() && left == 0 {
-        println!("good: there is nothing to do");
+        say!("good: there is nothing to do");
         return Ok(());
     }
     if left > 0 {
@@ -74,12 +75,12 @@ pub fn run(asked: &RepairArguments) -> Outcome<()> {
         )));
     }
     if !asked.apply {
-        println!("nothing was changed: to do it, add --apply");
+        say!("nothing was changed: to do it, add --apply");
         return Ok(());
     }
     for repair in repairs {
         mend(&directory, repair)?;
-        println!("done           {repair}");
+        say!("done           {repair}");
     }
     match verify(&directory)?.findings.len() {
         0 => Ok(()),

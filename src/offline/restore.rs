@@ -7,6 +7,8 @@ use super::replay::replay;
 use crate::cli::RestoreArguments;
 use crate::directory::{self, Directory};
 use crate::failure::{Failure, Outcome};
+use crate::output::say;
+use crate::owner::hand_over;
 use auriga_shards::lead::Found;
 use auriga_shards::log::{IdMode, Identity};
 use std::path::Path;
@@ -26,10 +28,10 @@ pub fn run(asked: &RestoreArguments) -> Outcome<()> {
     let directory = Directory::unnamed(data, identity);
     copy_all(&list, backup, &directory)
         .map_err(|failure| failure.and_then(&format!("Remove {}: it is not whole", data.display())))?;
-    println!("restored {} to {}", backup.display(), data.display());
-    println!("epoch          {}", list.epoch);
-    println!("accounts       {}", list.accounts);
-    println!("digest         {}", list.digest);
+    say!("restored {} to {}", backup.display(), data.display());
+    say!("epoch          {}", list.epoch);
+    say!("accounts       {}", list.accounts);
+    say!("digest         {}", list.digest);
     Ok(())
 }
 
@@ -61,7 +63,8 @@ fn copy_all(list: &List, backup: &Path, directory: &Directory) -> Outcome<()> {
             ),
         ));
     }
-    directory::write_identity(data, &directory.identity)
+    directory::write_identity(data, &directory.identity)?;
+    hand_over(data)
 }
 
 fn damaged(backup: &Path, what: &str) -> Failure {

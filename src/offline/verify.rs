@@ -13,6 +13,7 @@ use super::replay::{Replayed, replay};
 use crate::cli::print_json;
 use crate::directory::Directory;
 use crate::failure::{Failure, Kind, Outcome};
+use crate::output::say;
 use auriga_shards::checkpoint::manifest::Manifest;
 use auriga_shards::checkpoint::sheet::SHEET_SIZE;
 use auriga_shards::checkpoint::verify::PartCheck;
@@ -90,29 +91,29 @@ pub fn run(directory: &Directory, json: bool) -> Outcome<()> {
 
 fn print(verified: &Verified) {
     let Verified { log_from, epoch, cuts, blocks, bytes, .. } = verified;
-    println!("epochs         {log_from} to {epoch}");
-    println!("checked        {cuts} cuts, {blocks} blocks, {bytes} bytes");
+    say!("epochs         {log_from} to {epoch}");
+    say!("checked        {cuts} cuts, {blocks} blocks, {bytes} bytes");
     for epoch in &verified.checkpoints {
         let compared = if verified.compared.contains(epoch) { ", as a replay says" } else { "" };
-        println!("checkpoint     after epoch {epoch}: good{compared}");
+        say!("checkpoint     after epoch {epoch}: good{compared}");
     }
     if let Some(digest) = &verified.digest {
-        println!("accounts       {}", verified.accounts);
-        println!("transfer ids   {}", verified.ids);
-        println!("digest         {digest}");
+        say!("accounts       {}", verified.accounts);
+        say!("transfer ids   {}", verified.ids);
+        say!("digest         {digest}");
     }
     for note in &verified.notes {
-        println!("note           {note}");
+        say!("note           {note}");
     }
     for Finding { place, what, repair } in &verified.findings {
-        println!("damage         {place}: {what}");
+        say!("damage         {place}: {what}");
         match repair {
-            Some(repair) => println!("               can be mended without loss (auriga repair): {repair}"),
-            None => println!("               restore the file from a copy, or the directory from a backup"),
+            Some(repair) => say!("               can be mended without loss (auriga repair): {repair}"),
+            None => say!("               restore the file from a copy, or the directory from a backup"),
         }
     }
     if verified.findings.is_empty() {
-        println!("good");
+        say!("good");
     }
 }
 

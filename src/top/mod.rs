@@ -5,9 +5,10 @@ mod terminal;
 mod view;
 
 use crate::failure::{Failure, Outcome};
+use crate::output::write;
 use clap::Args;
 use look::{Between, Look, Looker};
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use terminal::{Terminal, Wish};
 use view::View;
@@ -39,7 +40,8 @@ pub(crate) fn run(asked: &Arguments) -> Outcome<()> {
     if asked.once {
         std::thread::sleep(watch.every);
         watch.look()?;
-        return say(&(watch.view(0).lines(None).join("\n") + "\n")).map(|_| ());
+        write(&(watch.view(0).lines(None).join("\n") + "\n"));
+        return Ok(());
     }
     if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
         return watch.on_terminal();
@@ -47,7 +49,7 @@ pub(crate) fn run(asked: &Arguments) -> Outcome<()> {
     loop {
         std::thread::sleep(watch.every);
         watch.look()?;
-        if !say(&format!("{}\n", watch.view(0).line()))? {
+        if !write(&format!("{}\n", watch.view(0).line())) {
             return Ok(());
         }
     }
@@ -112,14 +114,4 @@ fn no_terminal(error: &std::io::Error) -> Failure {
     Failure::environment(format!(
         "the terminal can't be used: {error}. With --once or into a pipe none is needed"
     ))
-}
-
-/// To stdout; `false` if nobody reads it any more.
-fn say(text: &str) -> Outcome<bool> {
-    let mut out = std::io::stdout();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(e) => Err(Failure::failed(format!("can't write to stdout: {e}"))),
-    }
 }

@@ -299,9 +299,9 @@ impl Start {
         Self { command, listen: "127.0.0.1:0", metrics: "127.0.0.1:0", histogram_interval: "0" }
     }
 
-    /// With a log of its histograms, to which it adds every second.
-    pub fn histogram_log(self, log: &Path) -> Self {
-        Self { histogram_interval: "1", ..self }.with(&["--histogram-log", text(log)])
+    /// With a log of its histograms, to which it adds every so many seconds.
+    pub fn histogram_log(self, log: &Path, seconds: &'static str) -> Self {
+        Self { histogram_interval: seconds, ..self }.with(&["--histogram-log", text(log)])
     }
 
     /// Listening elsewhere. Nobody but the test must be able to reach it.

@@ -153,7 +153,7 @@ fn check_looks(browser: &Browser, page: &Path) {
 fn record(scratch: &Scratch, name: &str) -> PathBuf {
     let (data, log) = (scratch.join(name), scratch.join(&format!("{name}.hlog")));
     format(&data);
-    let server = Start::new(&data).shards(2).histogram_log(&log).serve();
+    let server = Start::new(&data).shards(2).histogram_log(&log, "1").serve();
     let run = ["run", "--address", server.address(), "--seconds", "3", "--warm-up", "0", "--accounts", "100"];
     run_bench(&run).expect(0, &[]);
     let intervals = || fs::read_to_string(&log).unwrap_or_default().matches("-total,").count();

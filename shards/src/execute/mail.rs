@@ -123,10 +123,8 @@ impl<T: Item> Sorter<T> {
         if !self.has_room(to) {
             self.make_room(mail, step, to);
         }
-        if let Some(chunk) = &mut self.open[to.index()] {
-            let has_room = chunk.push(item);
-            debug_assert!(has_room, "room was made");
-        }
+        let chunk = self.open[to.index()].as_mut().expect("room was made");
+        assert!(chunk.push(item), "room was made");
     }
 
     #[cold]

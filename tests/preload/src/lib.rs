@@ -7,7 +7,7 @@
 //! | `AURIGA_STEPS` | a file: each call that changes something at the places gets a line in it, with its number |
 //! | `AURIGA_STEPS_AT` | the places: parts of paths, or with `$` their ends, with `:` in between |
 //! | `AURIGA_DIE_AT` | the process is killed (SIGKILL) before the call of this number |
-//! | `AURIGA_FAILURES` | `CALL PLACE ERROR:...`: the next such call fails with this error number, once; then it is the next one's turn |
+//! | `AURIGA_FAILURES` | `CALL PLACE ERROR:...`: the next such call at such a place fails with this error number, once; then it is the next one's turn |
 //! | `AURIGA_DIE_AT_SUBMISSION` | the process is killed before the io_uring submission of this number |
 //! | `AURIGA_SUBMISSIONS_FROM` | counted from the step of this number on |
 //!

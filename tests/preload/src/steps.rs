@@ -70,11 +70,11 @@ pub fn are_counted() -> bool {
 /// A call is about to be made. The error that it is to fail with instead, if it is to fail.
 pub fn before(call: &str, path: &str) -> Option<c_int> {
     let plan = plan()?;
-    let is_at = |place: &String| match place.strip_suffix('$') {
+    let is_at = |place: &str| match place.strip_suffix('$') {
         Some(end) => path.ends_with(end),
         None => path.contains(place),
     };
-    if !plan.places.iter().any(is_at) {
+    if !plan.places.iter().any(|place| is_at(place)) {
         return None;
     }
     let mut steps = plan.steps.lock().expect("nothing panics with it");
@@ -84,7 +84,7 @@ pub fn before(call: &str, path: &str) -> Option<c_int> {
         die();
     }
     let mut failures = plan.failures.lock().expect("nothing panics with it");
-    let fails = failures.front().is_some_and(|failure| failure.call == call && path.contains(&failure.place));
+    let fails = failures.front().is_some_and(|failure| failure.call == call && is_at(&failure.place));
     if fails { failures.pop_front().map(|failure| failure.error) } else { None }
 }
 

@@ -91,10 +91,18 @@ fn the_shipped_file_is_taken_and_changes_nothing() {
         let values = said["values"].as_array().expect("a list").iter();
         values.map(|value| serde_json::json!([value["key"], value["value"]])).collect()
     };
-    let of_file = values(check(&file, &[], &["--json"]).expect(0, &[]).json());
-    let of_none = values(run_auriga(&["config", "check", "--json"]).expect(0, &[]).json());
-    assert_eq!(of_file, of_none);
-    assert!(of_none.len() > 20, "{of_none:?}");
+    let of_none = run_auriga(&["config", "check", "--json"]).expect(0, &[]).json();
+    let of_file = check(&file, &[], &["--json"]).expect(0, &[]).json();
+    assert!(of_file["values"].to_string().contains(text(&file)), "the file's values count");
+    let of_none_values = values(of_none.clone());
+    assert!(of_none_values.len() > 20, "{of_none_values:?}");
+    assert_eq!(values(of_file), of_none_values);
+
+    // Without its values nothing comes of it.
+    let commented = run_auriga(&["config", "print", "--commented"]).expect(0, &[]).stdout;
+    assert!(commented.contains("#listen = \"127.0.0.1:7400\"\n"), "{commented}");
+    write(&file, &commented);
+    assert_eq!(check(&file, &[], &["--json"]).expect(0, &[]).json(), of_none);
 }
 
 #[test]

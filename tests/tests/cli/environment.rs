@@ -2,8 +2,9 @@
 
 use auriga_tests::harness::{Scratch, Start, format, not_run, run_auriga, text};
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn a_directory_that_is_not_formatted() {
@@ -29,6 +30,41 @@ fn format_makes_new_directories_only() {
     std::fs::write(other.join("letter"), "dear").expect("written");
     run_auriga(&["format", "--data", text(&other)]).expect(1, &["not empty", "letter"]);
     assert_eq!(std::fs::read_dir(&other).expect("read").count(), 1, "what is there stays as it is");
+}
+
+/// Every path below a directory, and itself.
+fn everything_below(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let below = entries.flat_map(|entry| everything_below(&entry.path()));
+    below.chain([path.to_owned()]).collect()
+}
+
+/// The server's user has to be able to use what root has made for it.
+#[test]
+fn what_root_makes_belongs_to_whom_the_directory_belongs() {
+    const NOBODY: u32 = 65_534;
+    // SAFETY: the call takes no memory.
+    if unsafe { libc::geteuid() } != 0 {
+        return not_run("a directory made by root for another user", "only root can give files away");
+    }
+    let scratch = Scratch::new("owner");
+    chown(scratch.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
+    let [data, backup, restored] = ["data", "backup", "restored"].map(|name| scratch.join(name));
+    format(&data);
+    Start::new(&data).serve().stop();
+    run_auriga(&["backup", text(&backup), "--data", text(&data)]).expect(0, &[]);
+    run_auriga(&["restore", text(&backup), "--data", text(&restored)]).expect(0, &[]);
+    let made = ["", "auriga.toml", "cuts", "streams", "lock", "keep"].map(|name| data.join(name));
+    for path in made.into_iter().chain(everything_below(&restored)) {
+        let found = std::fs::symlink_metadata(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert_eq!((found.uid(), found.gid()), (NOBODY, NOBODY), "{}", path.display());
+    }
+    assert!(everything_below(&restored).len() > 5, "it was restored");
+
+    // Root's own directory stays root's.
+    let own = Scratch::new("owner-root");
+    format(&own.join("data"));
+    assert_eq!(std::fs::metadata(own.join("data/auriga.toml")).expect("made").uid(), 0);
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn a_log_of_a_server_is_read_while_it_runs_and_plotted() {
     let scratch = Scratch::new("hlog");
     let (data, log) = (scratch.join("data"), scratch.join("own.hlog"));
     format(&data);
-    let server = Start::new(&data).shards(2).histogram_log(&log).serve();
+    let server = Start::new(&data).shards(2).histogram_log(&log, "1").serve();
     load(&server, "3");
     let intervals = || fs::read_to_string(&log).unwrap_or_default().matches("-total,").count();
     wait_until("three intervals of two cores are in the log", || intervals() >= 4);
@@ -171,4 +171,23 @@ fn what_is_no_log_is_said_to_be_none() {
         histograms(arguments).expect(code, &[word]);
     }
     assert!(!Path::new("x").exists(), "wrong use makes nothing");
+}
+
+/// The interval that is not over is in the log, too, and what can't be written once is missing alone.
+#[test]
+fn the_log_of_a_server_that_has_ended_has_everything_that_could_be_written() {
+    let scratch = Scratch::new("whole-log");
+    let (data, log, steps) = (scratch.join("data"), scratch.join("own.hlog"), scratch.join("steps"));
+    format(&data);
+    let failure = std::format!("pwrite64 own.hlog {}", libc::ENOSPC);
+    let orders =
+        [("AURIGA_STEPS", text(&steps)), ("AURIGA_STEPS_AT", ".hlog"), ("AURIGA_FAILURES", failure.as_str())];
+    let server = Start::new(&data).shards(2).histogram_log(&log, "3600").preload(&orders).serve();
+    server.wait_for("Intervals are missing in it until that works again");
+    load(&server, "1");
+    let counts = |rows: &[Value]| -> Vec<Value> { rows.iter().map(|row| row["count"].clone()).collect() };
+    let live = counts(&rows(&["--address", server.address()]));
+    let said = server.stop().stderr;
+    assert!(said.contains("own.hlog is written again"), "{said}");
+    assert_eq!(counts(&rows(&[text(&log)])), live);
 }

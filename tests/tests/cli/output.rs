@@ -1,6 +1,6 @@
 //! Every command's help, output and `--json`, and the exit codes of wrong use.
 
-use auriga_tests::harness::{Scratch, Start, format, run_auriga, text};
+use auriga_tests::harness::{Scratch, Start, auriga, format, run_auriga, text};
 use serde_json::Value;
 
 #[track_caller]
@@ -192,4 +192,19 @@ fn topology_is_discovered_shown_and_checked() {
     run_auriga(&["topology", "check", "--topology", text(&file)]).expect(4, &[text(&file), "shards"]);
     run_auriga(&["topology", "check", "--topology", "/nowhere.toml"])
         .expect(4, &["/nowhere.toml", "discover"]);
+}
+
+#[test]
+fn who_reads_no_further_is_no_failure() {
+    for command in [&["config", "print"][..], &["config", "check"], &["topology", "show"], &["version"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ended = auriga(command).stdout(writer).output().expect("it runs");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!((ended.status.code(), said.as_str()), (Some(0), ""), "{command:?}");
+    }
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let ended = auriga(&["version"]).stdout(full).output().expect("it runs");
+    assert_eq!(ended.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("can't write to stdout: No space left"));
 }

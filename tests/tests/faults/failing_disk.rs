@@ -79,6 +79,40 @@ fn a_history_whose_store_has_failed_is_opened_again() {
     server.stop();
 }
 
+/// The name of a new file of the log can't be made durable. No shard may write into it, also if a second try said that all is well.
+#[test]
+fn a_name_that_may_be_lost_ends_the_server() {
+    let mut random = fastrand::Rng::with_seed(seed("lost name"));
+    let scratch = Scratch::new("lost-name");
+    let (data, steps) = (scratch.join("data"), scratch.join("steps"));
+    format(&data);
+    for folder in ["cuts", "streams"] {
+        // A start makes names durable before it makes files: those are let through.
+        let failures = format!("fallocate {folder}/ {}:fsync {folder}$ {}", libc::ENOSPC, libc::EIO);
+        let orders = [
+            ("AURIGA_STEPS", text(&steps)),
+            ("AURIGA_STEPS_AT", "/cuts:/streams"),
+            ("AURIGA_FAILURES", failures.as_str()),
+        ];
+        let words = [
+            "can't prepare",
+            "It is tried again",
+            "can't sync",
+            folder,
+            "the disk failed",
+            "What the disk holds is unknown",
+        ];
+        Start::new(&data).shards(2).preload(&orders).fail().expect(4, &words);
+        fs::remove_dir_all(&data).expect("removed");
+        format(&data);
+    }
+    let server = Start::new(&data).shards(2).serve();
+    let mut book = Book::default();
+    book.open_accounts(&mut connect(server.address()), 100);
+    server.stop();
+    check(&data, 3, &[], &mut book, &mut random);
+}
+
 /// Places of a disk that can't be read. Needs root and loop devices.
 #[test]
 fn what_can_t_be_read_is_named_and_what_is_not_needed_is_not_missed() {

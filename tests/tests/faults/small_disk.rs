@@ -3,13 +3,18 @@
 
 use auriga_tests::harness::Scratch;
 use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Bytes of the largest and the smallest piece of ballast.
 const PIECES: std::ops::RangeInclusive<u32> = 12..=26;
+
+/// How long a file system may be busy after the last process that was told to use it has ended.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is behind a place of the disk, and lost for the time being.
 pub struct Lost {
@@ -43,17 +48,23 @@ impl<'a> SmallDisk<'a> {
     /// Lets the kernel forget what it has read of it.
     #[track_caller]
     pub fn forget_what_was_read(&self) {
-        run(Command::new("umount").arg(&self.folder)).expect("nobody uses it");
+        unmount(&self.folder).expect("nobody uses it");
         run(Command::new("mount").args(["-o", "loop"]).arg(&self.image).arg(&self.folder))
             .expect("as before");
     }
 
-    /// Moves a file here, and leaves a link to it in its place.
+    /// Moves a file here, and leaves a link to it in its place. It lies on the disk in the order of its bytes.
     #[track_caller]
     pub fn take_over(&self, path: &Path) -> PathBuf {
         let here = self.join("file");
-        fs::copy(path, &here).expect("there is room");
-        File::open(&here).and_then(|file| file.sync_all()).expect("durable");
+        let bytes = fs::read(path).expect("it is there");
+        let mut file = File::create(&here).expect("there is room for a name");
+        // SAFETY: the descriptor is open; no memory is passed.
+        let taken = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes.len() as i64) };
+        assert_eq!(taken, 0, "there is room");
+        file.write_all(&bytes).and_then(|()| file.sync_all()).expect("durable");
+        let places: Vec<u64> = extents(&here).iter().map(|(_, on_disk, _)| *on_disk).collect();
+        assert!(places.is_sorted(), "{places:?}");
         fs::remove_file(path).expect("removed");
         std::os::unix::fs::symlink(&here, path).expect("linked");
         here
@@ -126,6 +137,17 @@ fn extents(path: &Path) -> Vec<Extent> {
     text.lines().filter_map(extent).collect()
 }
 
+/// A process that has ended may hold files for a moment more: through its rings, or in a child that is about to become another program.
+fn unmount(folder: &Path) -> Result<(), String> {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        match run(Command::new("umount").arg(folder)) {
+            Err(why) if why.contains("busy") && Instant::now() < patience => std::thread::yield_now(),
+            done => return done,
+        }
+    }
+}
+
 fn run(command: &mut Command) -> Result<(), String> {
     match command.output() {
         Ok(output) if output.status.success() => Ok(()),
@@ -147,7 +169,7 @@ fn free(path: &Path) -> u64 {
 
 impl Drop for SmallDisk<'_> {
     fn drop(&mut self) {
-        if run(Command::new("umount").arg(&self.folder)).is_err() {
+        if unmount(&self.folder).is_err() {
             eprintln!("{} of {} is still mounted", self.folder.display(), self.scratch.path().display());
         }
     }

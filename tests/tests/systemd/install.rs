@@ -1,11 +1,10 @@
 //! systemd/install and systemd/uninstall, in a root of their own.
 
-use crate::root::{files, installed, repository, script};
-use auriga_tests::harness::{Scratch, run};
+use crate::root::{command, files, installed, repository, script};
+use auriga_tests::harness::{Scratch, run, text};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn unit(root: &Path, prefix: &str) -> String {
     let path = root.join(prefix).join("lib/systemd/system/auriga.service");
@@ -22,6 +21,7 @@ fn use_it(root: &Path) {
     write("var/lib/private/auriga/data/auriga.toml");
     symlink("private/auriga", root.join("var/lib/auriga")).expect("made");
     write("etc/auriga/environment");
+    write("etc/auriga/auriga.toml");
     write("etc/systemd/system/auriga.service.d/own.conf");
     for unit in ["auriga.service", "auriga-check.service", "system.slice"] {
         write(&format!("etc/systemd/system/{unit}.d/50-auriga-topology.conf"));
@@ -42,23 +42,26 @@ fn what_is_installed_is_removed_and_what_is_the_operators_stays() {
         let said = run(script("install", root, options)).expect(0, &[]).stdout;
         assert!(said.contains("auriga-format") && said.contains("enable --now auriga"), "{said}");
         let service = unit(root, prefix);
-        assert!(service.contains(&format!("\nExecStart=/{prefix}/bin/auriga start --data ")), "{service}");
+        let of_start = format!("\nExecStart=/{prefix}/bin/auriga start --data ");
+        let of_check = format!("\nExecStartPre=/{prefix}/bin/auriga check --data ");
+        assert!(service.contains(&of_start) && service.contains(&of_check), "{service}");
         let program = root.join(prefix).join("bin/auriga");
-        assert!(
-            run({
-                let mut c = Command::new(&program);
-                c.arg("version");
-                c
-            })
-            .stdout
-            .starts_with("auriga ")
-        );
+        assert!(run(command(text(&program), &["version"])).stdout.starts_with("auriga "));
+        for name in ["auriga-start", "auriga-bench-run"] {
+            let path = root.join(prefix).join(format!("share/man/man1/{name}.1.gz"));
+            let page = run(command("gzip", &["--decompress", "--stdout", text(&path)])).expect(0, &[]).stdout;
+            assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
+        }
+        let config = fs::read_to_string(root.join("etc/auriga/auriga.toml")).expect("it is installed");
+        assert!(config.lines().all(|line| line.is_empty() || line.starts_with('#')), "{config}");
+        use_it(root);
         // Once more is an upgrade.
         run(script("install", root, options)).expect(0, &[]);
-        use_it(root);
+        assert_eq!(fs::read_to_string(root.join("etc/auriga/auriga.toml")).expect("it is there"), "own");
 
         let said = run(script("uninstall", root, options)).expect(0, &[]).stdout;
         let kept = [
+            "etc/auriga/auriga.toml",
             "etc/auriga/environment",
             "etc/systemd/system/auriga.service.d/own.conf",
             "var/lib/auriga",
@@ -84,7 +87,13 @@ fn wrong_use_and_what_is_missing_are_named() {
     for name in ["install", "uninstall"] {
         let help = run(script(name, root.path(), &["--help"])).expect(0, &[]).stdout;
         assert!(help.contains(&format!("Usage: systemd/{name}")), "{help}");
-        for arguments in [&["--prefix"][..], &["--prefix", "usr"], &["--colour"], &["everything"]] {
+        for arguments in [
+            &["--prefix"][..],
+            &["--prefix", "usr"],
+            &["--prefix", "/my apps"],
+            &["--colour"],
+            &["everything"],
+        ] {
             run(script(name, root.path(), arguments)).expect(2, &["Usage: systemd/"]);
         }
     }

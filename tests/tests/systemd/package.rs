@@ -1,11 +1,10 @@
 //! The Debian package: what it says, what is in it, and how it comes and goes.
 
-use crate::root::{files, installed, verify};
+use crate::root::{command, files, installed, verify};
 use auriga_tests::harness::{Finished, Scratch, not_run, run, scratch_root, text};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The package, built by systemd/package.
 fn package() -> PathBuf {
@@ -18,12 +17,6 @@ fn package() -> PathBuf {
     packages
         .max()
         .unwrap_or_else(|| panic!("no package in {}: build it with systemd/package", built.display()))
-}
-
-fn command(program: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments);
-    command
 }
 
 fn field(name: &str) -> String {
@@ -42,8 +35,9 @@ fn it_holds_what_the_script_installs() {
     let (unpacked, root) = (Scratch::new("unpacked"), installed("for-package"));
     run(command("dpkg-deb", &["--extract", text(&package()), text(unpacked.path())])).expect(0, &[]);
     let (found, expected) = (files(unpacked.path()), files(root.path()));
+    assert!(found.keys().any(|path| path.ends_with("man1/auriga-bench-run.1.gz")), "{found:?}");
     assert_eq!(without_copyright(found.clone()), without_copyright(expected));
-    for path in found.keys().filter(|path| path.starts_with("usr/lib")) {
+    for path in found.keys().filter(|path| !path.starts_with("usr/bin") && !path.ends_with("copyright")) {
         let read = |root: &Path| fs::read(root.join(path)).expect("read");
         assert_eq!(read(unpacked.path()), read(root.path()), "{}", path.display());
     }
@@ -93,11 +87,15 @@ fn it_is_installed_removed_and_purged() {
     let status = dpkg(root, &["--status", "auriga"]).expect(0, &[]).stdout;
     assert!(status.contains("Status: install ok installed"), "{status}");
     assert!(ours().contains(&PathBuf::from("usr/lib/systemd/system/auriga.service")));
-    assert!(!root.join("etc").exists(), "nothing is enabled or configured");
+    let config = Path::new("etc/auriga/auriga.toml");
+    let of_etc: Vec<PathBuf> = ours().into_iter().filter(|path| path.starts_with("etc")).collect();
+    assert_eq!(of_etc, [config], "nothing is enabled");
 
     fs::create_dir_all(root.join("var/lib/auriga/data")).expect("made");
     fs::write(root.join("var/lib/auriga/data/auriga.toml"), "own").expect("written");
+    fs::write(root.join(config), "own").expect("written");
     dpkg(root, &["--remove", "auriga"]).expect(0, &[]);
+    assert!(ours().contains(&config.to_owned()), "an operator's file stays until the purge");
     let purged = dpkg(root, &["--purge", "auriga"]).expect(0, &[]);
     assert_eq!(ours(), [PathBuf::from("var/lib/auriga/data/auriga.toml")], "the ledger is kept");
     assert!(purged.stdout.contains("the ledger is kept in /var/lib/auriga"), "{}", purged.stdout);

@@ -12,6 +12,13 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace")
 }
 
+/// A program with arguments.
+pub fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}
+
 /// One of the commands in systemd/, with a root of its own.
 pub fn script(name: &str, root: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(repository().join("systemd").join(name));

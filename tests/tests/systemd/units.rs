@@ -39,6 +39,20 @@ fn systemd_has_nothing_to_say_about_the_units() {
     expect_silence(verify(root.path(), &SERVICES));
 }
 
+/// It would say nothing of the server that is started then.
+#[test]
+fn the_preflight_is_given_what_the_server_is_given() {
+    let given = |unit: &str, line: &str| {
+        let text = fs::read_to_string(repository().join("systemd").join(unit)).expect("it is there");
+        let found = text.lines().find_map(|found| found.strip_prefix(line)).map(str::to_owned);
+        found.unwrap_or_else(|| panic!("{line} is missing in {unit}"))
+    };
+    let of_server = given("auriga.service", "ExecStart=/usr/bin/auriga start ");
+    assert!(of_server.contains("$TOPOLOGY $OPTIONS"), "{of_server}");
+    assert_eq!(given("auriga.service", "ExecStartPre=/usr/bin/auriga check "), of_server);
+    assert_eq!(given("auriga-check.service", "ExecStart=/usr/bin/auriga check "), of_server);
+}
+
 /// Else silence would mean nothing.
 #[test]
 fn systemd_says_so_if_a_unit_is_wrong() {
@@ -47,7 +61,7 @@ fn systemd_says_so_if_a_unit_is_wrong() {
         ("NUMAMask=%i", "NUMA"),
         ("SystemCallFilter=io_uring_boil", "io_uring_boil"),
         ("WatchdogSec=soon", "soon"),
-        ("ExecStartPre=/usr/bin/not-there", "not-there"),
+        ("ExecStartPost=/usr/bin/not-there", "not-there"),
     ];
     let root = installed("wrong");
     let directory = root.join("etc/systemd/system/auriga.service.d");

@@ -117,6 +117,7 @@ fn one_shard_that_hangs_is_enough_for_the_watchdog() {
             }
             assert!(fed <= FEEDS_UNDER_WAY, "shard {shard} stands still, and the watchdog is fed: {heard:?}");
         }
+        server.wait_for(&format!("shard {shard}, on CPU "));
         for other in threads.iter().filter(|other| *other != thread) {
             let before = sleeps(server.id(), *other);
             wait_until("the other shards go on", || sleeps(server.id(), *other) > before);
