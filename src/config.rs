@@ -57,6 +57,12 @@ impl Values {
         self.0.iter()
     }
 
+    /// Each key that has a value, and the value as it counts.
+    pub fn shown(&self) -> Vec<(String, String)> {
+        let with_value = self.0.iter().filter(|value| value.text.is_some());
+        with_value.map(|value| (value.setting.key.to_string(), command::text(value))).collect()
+    }
+
     /// Where a key's value comes from.
     pub fn origin(&self, key: &str) -> Origin {
         self.0

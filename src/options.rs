@@ -176,6 +176,8 @@ pub struct Options {
     pub accept_clock: bool,
     /// Where metrics are served.
     pub metrics: Metrics,
+    /// What was asked for, for the status: each key that has a value, and the value as people write it.
+    pub settings: Vec<(String, String)>,
 }
 
 impl StartArguments {
@@ -248,8 +250,13 @@ impl Options {
             ));
         };
         let buffers = |asked: Option<u64>| asked.unwrap_or(BUFFERS_MAX.max(shards * FRAME_SIZE_MAX as u64));
+        let mut settings = asked.values.shown();
+        if let Some((_, place)) = settings.iter_mut().find(|(key, _)| key == "data") {
+            *place = std::path::absolute(&data).unwrap_or_else(|_| data.clone()).display().to_string();
+        }
         Ok(Self {
             data,
+            settings,
             cluster: asked.cluster,
             listen: asked.listen,
             topology,

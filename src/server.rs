@@ -277,6 +277,7 @@ impl Shared {
         }
         let counts = self.closed.iter().map(|(name, count)| ((*name).to_string(), count.get()));
         status.closed = counts.filter(|(_, count)| *count > 0).collect();
+        status.settings.clone_from(&self.options.settings);
     }
 }
 

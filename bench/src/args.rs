@@ -85,12 +85,16 @@ pub struct RunArgs {
     /// Kind of work
     #[arg(long, value_enum, default_value_t = Workload::Plain)]
     pub workload: Workload,
-    /// Kinds of work by their shares, instead: as in plain=8,two-phase=4,linked=4,lookup=1,query=1
+    /// Kinds of work by their shares, instead: as in plain=8,two-phase=4,linked=4,lookup=1,query=1,account=1
     #[arg(long, value_name = "SHARES", conflicts_with = "workload")]
     pub mix: Option<Mix>,
     /// How much is verified afterwards
     #[arg(long, value_enum, default_value_t = Verify::All)]
     pub verify: Verify,
+    /// MiB of memory for what is remembered of requests, some 16 bytes each and 8 for a refused transfer; of older ones a sample is
+    /// remembered beyond that
+    #[arg(long, value_name = "MIB", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub verify_memory: u32,
     /// Seconds without any answer after which the run fails
     #[arg(long, default_value_t = 30.0, value_parser = seconds)]
     pub timeout: f64,
@@ -127,7 +131,12 @@ impl RunArgs {
     /// Requests sent for each one that creates transfers, on average.
     pub fn requests_per_batch(&self) -> f64 {
         let (lookups, queries) = self.mix().reads();
-        1.0 + lookups + queries
+        1.0 + lookups + queries + self.new_accounts().min(1.0)
+    }
+
+    /// Accounts that are created after each of these, on average.
+    pub fn new_accounts(&self) -> f64 {
+        self.mix().new_accounts() * self.sizes().mean()
     }
 }
 
@@ -140,7 +149,8 @@ fn share(text: &str) -> Result<f64, String> {
     number(text, "a share from 0 to 1", 0.0..=1.0)
 }
 
-fn factor(text: &str) -> Result<f64, String> {
+/// Reads a factor.
+pub fn factor(text: &str) -> Result<f64, String> {
     number(text, "a factor from 0.001 to 1,000,000", 0.001..=1e6)
 }
 

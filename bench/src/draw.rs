@@ -10,12 +10,15 @@ pub const AMOUNT_MAX: u64 = 1024;
 /// The exponent of a Zipf distribution for which nothing else is said: that of most benchmarks of stores.
 const EXPONENT: f64 = 0.99;
 
+/// The index of an account that is never there.
+pub const NOBODY: u32 = u32::MAX;
+
 /// The part of a transfer that is drawn: accounts by index from 0, and amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
     /// Index of the account debited.
     pub debit: u32,
-    /// Index of the account credited; another one.
+    /// Index of the account credited; another one, or [`NOBODY`].
     pub credit: u32,
     /// From 1 on.
     pub amount: u64,
@@ -73,7 +76,7 @@ pub struct Among {
     pub hot: u64,
     /// The hot accounts: so many, from account 1 on.
     pub hot_accounts: u32,
-    /// Share of draws whose credit account is not there, in parts of 2^32: it is the one behind the last.
+    /// Share of draws whose credit account is not there, in parts of 2^32: it is [`NOBODY`].
     pub failing: u64,
     /// Whether each draw is between accounts of an even and an odd index.
     pub sides: bool,
@@ -115,7 +118,7 @@ impl Draws {
             None => self.forth(),
         };
         if self.among.failing > 0 && self.random.0.u64(..) >> 32 < self.among.failing {
-            draw.credit = self.among.accounts;
+            draw.credit = NOBODY;
         }
         draw
     }
@@ -299,7 +302,7 @@ mod tests {
     fn the_failing_share_is_met() {
         for drawn in DISTRIBUTIONS {
             let among = Among { drawn, failing: (1 << 32) / 10, ..AMONG };
-            let failing = draws(among).take(10_000).filter(|draw| draw.credit == 50).count();
+            let failing = draws(among).take(10_000).filter(|draw| draw.credit == NOBODY).count();
             assert!((900..1_100).contains(&failing), "{drawn}: {failing}");
         }
     }

@@ -36,6 +36,11 @@ pub trait Work {
         true
     }
 
+    /// When the next request should be sent, if the work itself knows. It counts where arrivals say that it may be sent at any time.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
     /// Writes the next request and returns a tag for it; `None` when nothing is left to ask.
     fn next(&mut self, now: Instant, frame: &mut RequestFrame) -> Option<u64>;
 
@@ -133,7 +138,7 @@ impl Driver {
                 self.possible_since.get_or_insert(now);
             }
             if now - heard > self.silence_max {
-                return Err(Failure::Failed(format!(
+                return Err(Failure::Lost(format!(
                     "the server answered nothing for {} s with {} requests in flight",
                     self.silence_max.as_secs(),
                     self.in_flight
@@ -159,7 +164,10 @@ impl Driver {
                 }
                 Due::At(time) => return Ok(SLEEP_MAX.min(time - now)),
                 Due::Since(intended) => Some(intended),
-                Due::Now => None,
+                Due::Now => match work.due() {
+                    Some(time) if time > now => return Ok(SLEEP_MAX.min(time - now)),
+                    due => due,
+                },
             };
             let may_send = work.may_send();
             assert!(

@@ -2,7 +2,7 @@
 
 use crate::draw::{AMOUNT_MAX, Draw, Draws};
 use crate::mix::{CHAIN, Mix, Part};
-use crate::workload::{CODE, LEDGER, account_id};
+use crate::workload::{CODE, LEDGER, Names};
 use auriga_wire::Transfer;
 use auriga_wire::record::TransferFlags;
 use std::iter::Take;
@@ -96,7 +96,7 @@ impl Event {
     /// The event as a transfer. Posts and voids name everything that they may leave out, so that they are found again
     /// as they were sent.
     #[inline]
-    pub(crate) fn transfer(&self, id: u128, resolved_id: u128) -> Transfer {
+    pub(crate) fn transfer(&self, id: u128, resolved_id: u128, names: Names) -> Transfer {
         let Self { draw: Draw { debit, credit, amount }, kind, linked } = *self;
         let (flags, pending_id, timeout) = match kind {
             Kind::Plain if linked => (TransferFlags::LINKED, 0, 0),
@@ -107,8 +107,8 @@ impl Event {
         };
         Transfer {
             id,
-            debit_account_id: account_id(debit),
-            credit_account_id: account_id(credit),
+            debit_account_id: names.id(debit),
+            credit_account_id: names.id(credit),
             amount: u128::from(amount),
             pending_id,
             timeout,

@@ -10,6 +10,8 @@ pub enum Failure {
     Usage(String),
     /// The load or its verification failed: exit code 1.
     Failed(String),
+    /// The connection was lost, or the server refuses for now: the same may succeed later. Exit code 1.
+    Lost(String),
     /// The surroundings don't allow it (no server, refused connection): exit code 4.
     Environment(String),
 }
@@ -18,7 +20,7 @@ impl Failure {
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Failed(_) => 1,
+            Self::Failed(_) | Self::Lost(_) => 1,
             Self::Usage(_) => 2,
             Self::Environment(_) => 4,
         }
@@ -27,7 +29,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(text) | Self::Failed(text) | Self::Environment(text)) = self;
+        let (Self::Usage(text) | Self::Failed(text) | Self::Lost(text) | Self::Environment(text)) = self;
         f.write_str(text)
     }
 }
@@ -43,6 +45,7 @@ impl From<Error> for Failure {
                 | FaultCode::NotReady
                 | FaultCode::ShuttingDown
                 | FaultCode::UnknownVersion => Self::Environment(text),
+                code if code.is_transient() => Self::Lost(text),
                 _ => Self::Failed(text),
             },
             Error::BadReply(fault)
@@ -50,7 +53,9 @@ impl From<Error> for Failure {
             {
                 Self::Environment(text)
             }
-            Error::Lost { .. } | Error::BadReply(_) | Error::Items(_) => Self::Failed(text),
+            Error::Lost { .. } => Self::Lost(text),
+            Error::BadReply(fault) if fault.code == FaultCode::BadChecksum => Self::Lost(text),
+            Error::BadReply(_) | Error::Items(_) => Self::Failed(text),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a phase of the load measures.
 
+use crate::drive::Sent;
 use crate::generator::Spent;
 use hdrhistogram::Histogram;
 use std::time::Instant;
@@ -19,6 +20,8 @@ pub struct Counts {
     pub voids: u64,
     /// Linked chains created.
     pub chains: u64,
+    /// Accounts created meanwhile.
+    pub accounts: u64,
 }
 
 impl Counts {
@@ -30,6 +33,7 @@ impl Counts {
         self.posts += other.posts;
         self.voids += other.voids;
         self.chains += other.chains;
+        self.accounts += other.accounts;
     }
 }
 
@@ -56,6 +60,8 @@ pub struct Figures {
     pub requests: Option<Vec<(Instant, u64)>>,
     /// Latency of each look-up.
     pub lookups: Histogram<u64>,
+    /// Latency of each request that creates accounts.
+    pub new_accounts: Histogram<u64>,
     /// Time of the first send (or intended send).
     pub first_send: Option<Instant>,
     /// Time of the last acknowledgement.
@@ -76,9 +82,25 @@ impl Figures {
             spent: Spent::default(),
             requests: lists.then(Vec::new),
             lookups: latency_histogram(),
+            new_accounts: latency_histogram(),
             first_send: None,
             last_reply: None,
         }
+    }
+
+    /// A request that creates transfers was answered, which should have been sent at this time.
+    pub fn record(&mut self, sent: &Sent, intended: Instant, now: Instant) {
+        self.latency.saturating_record(nanoseconds(intended, now));
+        self.raw_latency.saturating_record(nanoseconds(sent.actual, now));
+        if let Some(lateness) = sent.lateness {
+            self.lateness.saturating_record(lateness.as_nanos() as u64);
+        }
+        if let Some(requests) = &mut self.requests {
+            requests.push((intended, nanoseconds(intended, now)));
+        }
+        let first = self.first_send.get_or_insert(intended);
+        *first = intended.min(*first);
+        self.last_reply = Some(now);
     }
 
     /// Adds another worker's, or another phase's.
@@ -89,6 +111,7 @@ impl Figures {
             (&mut self.raw_latency, &other.raw_latency),
             (&mut self.lateness, &other.lateness),
             (&mut self.lookups, &other.lookups),
+            (&mut self.new_accounts, &other.new_accounts),
         ] {
             all.add(part).expect("both have the same bounds");
         }
@@ -110,6 +133,11 @@ impl Figures {
             _ => 0.0,
         }
     }
+}
+
+/// Nanoseconds from one time to another.
+pub fn nanoseconds(since: Instant, now: Instant) -> u64 {
+    now.saturating_duration_since(since).as_nanos() as u64
 }
 
 /// 1 microsecond to 1 hour, three digits.

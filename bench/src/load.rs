@@ -4,18 +4,23 @@ use crate::ask;
 use crate::differences::Differences;
 use crate::drive::{Sent, Work};
 use crate::failure::Failure;
-use crate::figures::Figures;
+use crate::figures::{Figures, nanoseconds};
 use crate::model::Model;
 use crate::series::{Recorder, Series};
-use crate::workload::{CODE, LEDGER, NUMBER_BITS, Plan, Read, account_id};
+use crate::workload::{CODE, LEDGER, NUMBER_BITS, Read, account_id};
 use auriga_signals::Glance;
 use auriga_wire::frame::Command;
-use auriga_wire::{Account, Filter, Reply, ReplyBody, RequestFrame, Transfer};
+use auriga_wire::{Account, AccountCode, Filter, Reply, ReplyBody, RequestFrame, Transfer};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
 
+/// Transfers whose ids were made in the last so many milliseconds are looked up under load: a server forgets none in 10 seconds.
+const YOUNG_MS: u32 = 5_000;
 /// The bit of a tag that says: a read after this batch, not the batch. Which one stands above the batch's number.
 const READ: u64 = 1 << 63;
+/// The one that says: the accounts after this batch.
+const ACCOUNTS: u64 = 1 << 62;
 
 /// One worker's load.
 #[derive(Debug)]
@@ -28,8 +33,12 @@ pub struct Load<'a> {
     pub looked_up: u64,
     /// What look-ups meanwhile found, and should not have.
     pub lookup_differences: Differences,
+    /// The batch after which accounts are due.
+    accounts_due: Option<u64>,
     /// The batch after which reads are due, and which ones.
     reads_due: (u64, Range<u32>),
+    /// Reads that are under way, by tag.
+    reads: BTreeMap<u64, Read>,
     figures: Figures,
     recorder: Recorder,
     started: Instant,
@@ -38,13 +47,15 @@ pub struct Load<'a> {
 
 impl<'a> Load<'a> {
     /// A load that has sent nothing. `started` is the instant of the plan's `started_ms`. With a list of all requests, or without.
-    pub fn new(plan: Plan, worker: u8, started: Instant, lists: bool, glance: &'a Glance) -> Self {
+    pub fn new(model: Model, started: Instant, lists: bool, glance: &'a Glance) -> Self {
         Self {
-            model: Model::new(plan, worker),
+            model,
             stopped: None,
             looked_up: 0,
             lookup_differences: Differences::default(),
+            accounts_due: None,
             reads_due: (0, 0..0),
+            reads: BTreeMap::new(),
             figures: Figures::new(lists),
             recorder: Recorder::new(started),
             started,
@@ -66,26 +77,35 @@ impl<'a> Load<'a> {
         (std::mem::replace(&mut self.figures, Figures::new(lists)), self.recorder.take())
     }
 
+    /// A request was refused as a whole.
+    fn note_error(&mut self) {
+        self.recorder.error();
+        self.figures.errors += 1;
+        self.glance.show_errors(self.figures.errors);
+    }
+
     /// Closes a point of the phase's course.
     fn close(&mut self, now: Instant, unsent: u64) {
-        let Figures { counts, latency, raw_latency, .. } = &mut self.figures;
-        let closed = self.recorder.close(now, counts, unsent);
-        latency.add(&*closed.latency).expect("both have the same bounds");
-        raw_latency.add(&*closed.raw_latency).expect("both have the same bounds");
-        self.glance.show_p99(closed.latency.value_at_quantile(0.99));
+        let p99 = self.recorder.close(now, &self.figures.counts, unsent);
+        self.glance.show_p99(p99);
     }
 
+    /// A read after this batch. Of transfers, of such as the server remembers for sure, and this worker, too.
     fn read_after(&self, batch: u64, number: u32) -> Read {
-        self.model.plan.read_after(self.model.worker, batch, number)
+        let Model { plan, worker, kept, .. } = &self.model;
+        let made = kept.ms(batch, batch).expect("it was sent just now");
+        let oldest = made.saturating_sub(YOUNG_MS);
+        let place = kept.place_from(|batch| kept.ms(batch, batch).is_some_and(|ms| ms >= oldest));
+        plan.read_after(*worker, batch, number, kept.number_at(place).max(kept.whole_from()))
     }
 
-    fn write_read(&self, read: Read, frame: &mut RequestFrame) {
+    fn write_read(&self, read: &Read, frame: &mut RequestFrame) {
         let plan = &self.model.plan;
-        match read {
-            Read::Accounts(random, size) => {
+        match *read {
+            Read::Accounts(ref random, size) => {
                 frame.begin(Command::LookupAccounts, size as usize);
                 for (place, id) in
-                    frame.records_mut::<u128>().iter_mut().zip(plan.lookup_accounts(random, size))
+                    frame.records_mut::<u128>().iter_mut().zip(plan.lookup_accounts(random.clone(), size))
                 {
                     *place = id;
                 }
@@ -124,8 +144,11 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// The batch is there as it was acknowledged.
+    /// The batch is there as it was acknowledged, if that is still remembered here.
     fn found_transfers(&mut self, found: &[Transfer], batch: u64) {
+        if self.model.kept.get(batch).is_none() {
+            return;
+        }
         let mut found = found.iter().peekable();
         let (right, _) = self.model.compare(batch, &mut found, &mut self.lookup_differences);
         self.looked_up += right;
@@ -146,30 +169,46 @@ impl<'a> Load<'a> {
         }
     }
 
+    /// Accounts were created, or the server wants no more of them.
+    fn accounts_answered(
+        &mut self,
+        batch: u64,
+        reply: &Reply<'_>,
+        sent: Sent,
+        now: Instant,
+    ) -> Result<bool, Failure> {
+        self.figures.new_accounts.saturating_record(nanoseconds(sent.intended, now));
+        let (created, refusal) = match &reply.body {
+            ReplyBody::CreatedAccounts(results) => {
+                let refusal = results.iter().find(|result| result.is_refused());
+                let name =
+                    |code| AccountCode::from_number(code).map_or("an unknown code", |code| code.name());
+                let refusal = refusal.map(|refusal| format!("a new account: {}", name(refusal.code)));
+                (self.model.accounts_created(batch, Some(results)), refusal)
+            }
+            ReplyBody::Refused(fault) => (self.model.accounts_created(batch, None), Some(fault.to_string())),
+            other => {
+                return Err(Failure::Failed(format!("found {other:?}, expected an answer to what was sent")));
+            }
+        };
+        self.figures.counts.accounts += created;
+        if let Some(refusal) = refusal {
+            self.note_error();
+            self.stopped.get_or_insert(refusal);
+        }
+        Ok(self.stopped.is_none())
+    }
+
     fn record(&mut self, sent: Sent, now: Instant) {
-        let since = sent.intended;
-        let latency = nanoseconds(since, now);
-        self.recorder.record(latency, nanoseconds(sent.actual, now));
-        if let Some(lateness) = sent.lateness {
-            self.figures.lateness.saturating_record(lateness.as_nanos() as u64);
-        }
-        if let Some(requests) = &mut self.figures.requests {
-            requests.push((since, latency));
-        }
-        let first = self.figures.first_send.get_or_insert(since);
-        *first = since.min(*first);
-        self.figures.last_reply = Some(now);
+        self.figures.record(&sent, sent.intended, now);
+        self.recorder.record(nanoseconds(sent.intended, now), nanoseconds(sent.actual, now));
         self.glance.show(self.figures.counts.created, self.figures.counts.refused);
     }
 }
 
-fn nanoseconds(since: Instant, now: Instant) -> u64 {
-    now.saturating_duration_since(since).as_nanos() as u64
-}
-
 impl Work for Load<'_> {
     fn may_send(&self) -> bool {
-        !self.reads_due.1.is_empty() || self.model.may_send()
+        self.accounts_due.is_some() || !self.reads_due.1.is_empty() || self.model.may_send()
     }
 
     fn tick(&mut self, now: Instant, unsent: impl FnOnce() -> u64) {
@@ -182,26 +221,42 @@ impl Work for Load<'_> {
         if self.stopped.is_some() {
             return None;
         }
+        if let Some(batch) = self.accounts_due.take() {
+            let indexes = self.model.create_accounts(batch);
+            if !indexes.is_empty() {
+                let Model { plan, worker, .. } = &self.model;
+                frame.begin(Command::CreateAccounts, indexes.len());
+                for (place, index) in frame.records_mut::<Account>().iter_mut().zip(indexes) {
+                    *place = plan.account(*worker, index);
+                }
+                return Some(ACCOUNTS | batch);
+            }
+        }
         let (batch, reads) = &mut self.reads_due;
         if let Some(number) = reads.next() {
             let batch = *batch;
             let read = self.read_after(batch, number);
-            self.write_read(read, frame);
-            return Some(READ | u64::from(number) << NUMBER_BITS | batch);
+            self.write_read(&read, frame);
+            let tag = READ | u64::from(number) << NUMBER_BITS | batch;
+            self.reads.insert(tag, read);
+            return Some(tag);
         }
         let ms = (now - self.started).as_millis() as u32;
         frame.begin(Command::CreateTransfers, self.model.next_size() as usize);
         let number = self.model.send(ms, frame.records_mut());
+        self.accounts_due = (!self.model.plan.created_after(number).is_empty()).then_some(number);
         self.reads_due = (number, 0..self.model.plan.reads_after(self.model.worker, number));
         Some(number)
     }
 
     fn answered(&mut self, tag: u64, reply: &Reply<'_>, sent: Sent, now: Instant) -> Result<bool, Failure> {
         let batch = tag & ((1 << NUMBER_BITS) - 1);
-        let number = (tag & !READ) >> NUMBER_BITS;
-        let read = (tag & READ != 0).then(|| self.read_after(batch, number as u32));
+        let read = self.reads.remove(&tag);
         if read.is_some() {
             self.figures.lookups.saturating_record(nanoseconds(sent.intended, now));
+        }
+        if tag & ACCOUNTS != 0 {
+            return self.accounts_answered(batch, reply, sent, now);
         }
         match (&reply.body, read) {
             (ReplyBody::CreatedTransfers(results), None) => {
@@ -222,9 +277,7 @@ impl Work for Load<'_> {
                     self.figures.counts.add(&self.model.turned_away(batch));
                     self.record(sent, now);
                 }
-                self.recorder.error();
-                self.figures.errors += 1;
-                self.glance.show_errors(self.figures.errors);
+                self.note_error();
                 self.stopped.get_or_insert_with(|| fault.to_string());
             }
             (other, _) => {

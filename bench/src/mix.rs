@@ -14,7 +14,9 @@ const READS_MAX: u32 = 1_000;
 /// Largest share.
 const SHARE_MAX: u32 = 1_000_000;
 /// The names of the shares.
-const NAMES: [&str; 5] = ["plain", "two-phase", "linked", "lookup", "query"];
+const NAMES: [&str; SHARES] = ["plain", "two-phase", "linked", "lookup", "query", "account"];
+/// How many they are.
+const SHARES: usize = 6;
 
 /// Kinds of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -57,10 +59,10 @@ impl Workload {
     /// Its shares.
     pub fn mix(self) -> Mix {
         let shares = match self {
-            Self::Plain | Self::Limited => [1, 0, 0, 0, 0],
-            Self::TwoPhase => [0, 1, 0, 0, 0],
-            Self::Linked => [0, 0, 1, 0, 0],
-            Self::Mixed => [8, 4, 4, 2, 0],
+            Self::Plain | Self::Limited => [1, 0, 0, 0, 0, 0],
+            Self::TwoPhase => [0, 1, 0, 0, 0, 0],
+            Self::Linked => [0, 0, 1, 0, 0, 0],
+            Self::Mixed => [8, 4, 4, 2, 0, 0],
         };
         Mix::of(shares).expect("these shares are good")
     }
@@ -80,25 +82,28 @@ pub enum Part {
     Chain,
 }
 
-/// Shares of the kinds of work, by records: a look-up and a query ask for as many as a request has transfers.
+/// Shares of the kinds of work, by records: a look-up and a query ask for as many as a request has transfers, and a new account is one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mix {
-    /// Of plain, two-phase and linked transfers, look-ups and queries.
-    shares: [u32; 5],
+    /// Of plain, two-phase and linked transfers, look-ups, queries and new accounts.
+    shares: [u32; SHARES],
     /// The parts of transfers, by index of the request; they repeat after `length`.
     pattern: [Part; PATTERN_MAX],
     length: u32,
 }
 
 impl Mix {
-    fn of(shares: [u32; 5]) -> Result<Self, String> {
-        let [plain, two_phase, linked, lookup, query] = shares;
+    fn of(shares: [u32; SHARES]) -> Result<Self, String> {
+        let [plain, two_phase, linked, lookup, query, account] = shares;
         let all = plain + two_phase + linked;
         if all == 0 {
             return Err("expected a share of plain, two-phase or linked above 0".into());
         }
         if lookup + query > all * READS_MAX {
             return Err(format!("expected at most {READS_MAX} records read for one transfer"));
+        }
+        if account > all {
+            return Err("expected at most as many new accounts as transfers".into());
         }
         let divisor = common_divisor(common_divisor(plain, two_phase), linked);
         let parts = (all / divisor) as usize;
@@ -149,9 +154,15 @@ impl Mix {
 
     /// Reads for each request that creates transfers, on average: look-ups and queries.
     pub fn reads(&self) -> (f64, f64) {
-        let [plain, two_phase, linked, lookup, query] = self.shares.map(f64::from);
+        let [plain, two_phase, linked, lookup, query, _] = self.shares.map(f64::from);
         let transfers = plain + two_phase + linked;
         (lookup / transfers, query / transfers)
+    }
+
+    /// New accounts for each transfer.
+    pub fn new_accounts(&self) -> f64 {
+        let [plain, two_phase, linked, _, _, account] = self.shares.map(f64::from);
+        account / (plain + two_phase + linked)
     }
 }
 
@@ -181,7 +192,7 @@ impl FromStr for Mix {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected =
             || format!("found `{text}`, expected shares as in plain=8,lookup=1, of {}", NAMES.join(", "));
-        let mut shares = [0; 5];
+        let mut shares = [0; SHARES];
         for part in text.split(',') {
             let (name, share) = part.split_once('=').ok_or_else(expected)?;
             let place = NAMES.iter().position(|known| *known == name).ok_or_else(expected)?;
@@ -214,6 +225,7 @@ mod tests {
             "plain=50,two-phase=30,linked=20",
             "plain=1,two-phase=62,linked=1",
             "two-phase=3,linked=7,query=900",
+            "plain=9,linked=1,account=10",
         ];
         for text in cases {
             let mix: Mix = text.parse().unwrap_or_else(|error| panic!("{error}"));
@@ -243,11 +255,12 @@ mod tests {
         let cases = [
             ("", "expected shares as in"),
             ("plain", "expected shares as in"),
-            ("plane=1", "of plain, two-phase, linked, lookup, query"),
+            ("plane=1", "of plain, two-phase, linked, lookup, query, account"),
             ("plain=-1", "plain: found"),
             ("lookup=1", "expected a share of plain, two-phase or linked above 0"),
             ("plain=1,query=1001", "at most 1000 records read"),
             ("plain=60,linked=7", "add up to 67"),
+            ("plain=1,account=2", "at most as many new accounts as transfers"),
         ];
         for (text, expected) in cases {
             let error = text.parse::<Mix>().expect_err("it is wrong");

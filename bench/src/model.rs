@@ -3,12 +3,14 @@
 //! Also the first half of the verification: what a reply may not say, given the replies before it.
 
 use crate::differences::Differences;
-use crate::draw::Draw;
+use crate::draw::{Draw, NOBODY};
 use crate::figures::Counts;
+use crate::kept::Kept;
 use crate::workload::{Event, Kind, Plan};
 use auriga_wire::{EventResult, Transfer, TransferCode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
+use std::ops::Range;
 use std::slice::Iter;
 
 /// What is known of a batch: 16 bytes.
@@ -73,30 +75,44 @@ pub struct Model {
     pub plan: Plan,
     /// The worker's number, in its ids.
     pub worker: u8,
-    /// Every batch sent, by number.
-    pub batches: Vec<Batch>,
-    /// Refused events by batch, in the order of their indexes.
-    refused: BTreeMap<u64, Box<[RefusedEvent]>>,
+    /// The batches that were sent, as far as they are remembered.
+    pub kept: Kept,
+    /// Batches that were executed.
+    pub executed: u64,
     /// Refused events by code.
     pub codes: BTreeMap<u32, u64>,
     /// The accounts' sums, by index.
     pub sums: Vec<Sums>,
+    /// Batches after which accounts were asked for that are not acknowledged yet.
+    creating: BTreeSet<u64>,
+    /// How many accounts were asked for, those included.
+    pub created_accounts: u32,
+    /// Those of them that were refused, by index.
+    pub refused_accounts: BTreeSet<u32>,
     /// So many batches are in the sums, if they are of plain transfers.
-    summed: usize,
+    summed: u64,
     /// Replies that contradict others, or the rules.
     pub contradictions: Differences,
 }
 
 impl Model {
-    /// Nothing was sent.
+    /// Nothing was sent, and all of it will be remembered.
     pub fn new(plan: Plan, worker: u8) -> Self {
+        Self::bounded(plan, worker, usize::MAX)
+    }
+
+    /// Nothing was sent; what is remembered of what will be takes at most so many bytes, beside the accounts' sums and what is under way.
+    pub fn bounded(plan: Plan, worker: u8, bytes_max: usize) -> Self {
         Self {
             plan,
             worker,
-            batches: Vec::new(),
-            refused: BTreeMap::new(),
+            kept: Kept::new(bytes_max, plan.lag),
+            executed: 0,
             codes: BTreeMap::new(),
             sums: vec![Sums::default(); plan.accounts as usize],
+            creating: BTreeSet::new(),
+            created_accounts: 0,
+            refused_accounts: BTreeSet::new(),
             summed: 0,
             contradictions: Differences::default(),
         }
@@ -109,54 +125,95 @@ impl Model {
 
     /// How many the next batch has.
     pub fn next_size(&self) -> u32 {
-        self.size(self.batches.len() as u64)
+        self.size(self.kept.sent())
     }
 
-    /// Whether the next batch may be sent: what it resolves was answered.
+    /// Whether the next batch may be sent: what it resolves was answered, and the accounts that it draws from are there.
     pub fn may_send(&self) -> bool {
-        match self.plan.resolves(self.batches.len() as u64) {
-            Some(earlier) => self.batches[earlier as usize].state != BatchState::Sent,
-            None => true,
+        let next = self.kept.sent();
+        let are_there = self.creating.first().is_none_or(|unanswered| unanswered + self.plan.lag >= next);
+        are_there && self.plan.resolves(next).is_none_or(|earlier| self.is_answered(earlier))
+    }
+
+    /// The accounts that are asked for after a batch; none, if there are none.
+    pub fn create_accounts(&mut self, batch: u64) -> Range<u32> {
+        let indexes = self.plan.created_after(batch);
+        if !indexes.is_empty() {
+            self.creating.insert(batch);
+            self.created_accounts = indexes.end - self.plan.accounts;
         }
+        indexes
+    }
+
+    /// They were created, but for what was refused; `None`: all of them were. Returns how many there are now that were not before.
+    pub fn accounts_created(&mut self, batch: u64, results: Option<&[EventResult]>) -> u64 {
+        let indexes = self.plan.created_after(batch);
+        self.creating.remove(&batch);
+        if self.sums.len() < indexes.end as usize {
+            self.sums.resize(indexes.end as usize, Sums::default());
+        }
+        let count = indexes.len() as u64;
+        let before = self.refused_accounts.len() as u64;
+        match results {
+            None => self.refused_accounts.extend(indexes),
+            Some(results) => {
+                let refused = results.iter().filter(|result| result.is_refused());
+                self.refused_accounts.extend(refused.map(|refusal| indexes.start + refusal.index));
+            }
+        }
+        count - (self.refused_accounts.len() as u64 - before)
+    }
+
+    /// Whether a batch was answered. What is not remembered was.
+    fn is_answered(&self, number: u64) -> bool {
+        self.kept.get(number).is_none_or(|batch| batch.state != BatchState::Sent)
     }
 
     /// Makes the next batch; returns its number.
     pub fn send(&mut self, ms: u32, out: &mut [Transfer]) -> u64 {
-        let number = self.batches.len() as u64;
-        self.batches.push(Batch { first_timestamp: 0, ms, state: BatchState::Sent });
+        let number = self.kept.sent();
+        self.kept.push(Batch { first_timestamp: 0, ms, state: BatchState::Sent });
         for (place, transfer) in out.iter_mut().zip(self.transfers(number)) {
             *place = transfer;
         }
         number
     }
 
-    /// The transfers of a batch that was sent.
+    /// The transfers of a batch that is remembered.
     pub fn transfers(&self, number: u64) -> impl Iterator<Item = Transfer> + use<> {
-        self.plan.transfers(self.worker, number, &|batch| self.batches[batch as usize].ms)
+        self.plan.transfers(self.worker, number, &|batch| self.ms(batch, number))
     }
 
-    /// Id of the first transfer of a batch that was sent; the others count up from it.
+    /// When a batch was made, in milliseconds from the run's start: one that is remembered, or what such a one resolves.
+    fn ms(&self, number: u64, of: u64) -> u32 {
+        self.kept.ms(number, of).expect("it is remembered")
+    }
+
+    /// Id of the first transfer of a batch that is remembered; the others count up from it.
     pub fn first_id(&self, number: u64) -> u128 {
-        self.plan.first_id(self.worker, number, self.batches[number as usize].ms)
+        self.plan.first_id(self.worker, number, self.ms(number, number))
     }
 
-    /// The refused events of a batch, in order.
-    fn refused_of(&self, number: u64) -> &[RefusedEvent] {
-        self.refused.get(&number).map_or(&[], |events| events)
+    /// Unix milliseconds of the ids of a batch that is remembered, or of what it resolves, whichever are older.
+    pub fn oldest_ms(&self, number: u64) -> u64 {
+        let resolved = self.plan.resolves(number).unwrap_or(number);
+        self.plan.started_ms + u64::from(self.ms(resolved, number).min(self.ms(number, number)))
     }
 
     /// A batch was refused as a whole.
     pub fn turned_away(&mut self, number: u64) -> Counts {
-        self.batches[number as usize].state = BatchState::Refused;
+        self.kept.recent_mut(number).state = BatchState::Refused;
+        self.forget();
         Counts { refused: u64::from(self.size(number)), ..Counts::default() }
     }
 
     /// A batch was executed, but for what was refused. Of plain transfers no more is looked at before [`Model::sum_up`]: the load
     /// generator shares the processors with what it measures.
     pub fn executed(&mut self, number: u64, first_timestamp: u64, results: &[EventResult]) -> Counts {
-        let batch = &mut self.batches[number as usize];
+        let batch = self.kept.recent_mut(number);
         assert_eq!(batch.state, BatchState::Sent, "a batch is answered once");
         (batch.state, batch.first_timestamp) = (BatchState::Executed, first_timestamp);
+        self.executed += 1;
         let refusals = results.iter().filter(|result| result.is_refused());
         let refused: Box<[RefusedEvent]> =
             refusals.map(|refusal| RefusedEvent { index: refusal.index, code: refusal.code }).collect();
@@ -173,24 +230,41 @@ impl Model {
         } else {
             self.sum(number, &refused)
         };
-        if !refused.is_empty() {
-            self.refused.insert(number, refused);
-        }
+        self.kept.refuse(number, refused);
+        self.forget();
         counts
+    }
+
+    /// Forgets the oldest batches, as far as there is no room for them and no answer needs them any more.
+    fn forget(&mut self) {
+        while let Some(number) = self.kept.surplus() {
+            let resolver = number + self.plan.lag;
+            let is_needed = self.plan.resolves(resolver).is_some()
+                && (resolver >= self.kept.sent() || !self.is_answered(resolver));
+            if is_needed || !self.is_answered(number) {
+                return;
+            }
+            self.sum_up_to(number + 1);
+            self.kept.drop_oldest(self.plan.resolves(number));
+        }
     }
 
     /// Adds to the sums what they lack. Nothing is sent afterwards.
     pub fn sum_up(&mut self) {
-        if self.plan.is_plain() {
-            let refused = std::mem::take(&mut self.refused);
-            for number in self.summed..self.batches.len() {
-                if self.batches[number].state == BatchState::Executed {
-                    let number = number as u64;
-                    self.sum(number, refused.get(&number).map_or(&[], |events| events));
-                }
-            }
-            (self.refused, self.summed) = (refused, self.batches.len());
+        self.sum_up_to(self.kept.sent());
+    }
+
+    fn sum_up_to(&mut self, end: u64) {
+        if !self.plan.is_plain() {
+            return;
         }
+        for number in self.summed..end {
+            if self.kept.get(number).is_some_and(|batch| batch.state == BatchState::Executed) {
+                let refused = self.kept.refused_of(number).to_vec();
+                self.sum(number, &refused);
+            }
+        }
+        self.summed = self.summed.max(end);
     }
 
     /// The sums change by what a batch has created.
@@ -204,7 +278,7 @@ impl Model {
             if next_refused.next_if_eq(&index).is_some() {
                 continue;
             }
-            if event.draw.credit == self.plan.accounts {
+            if event.draw.credit == NOBODY {
                 let id = self.first_id(number) + u128::from(index);
                 self.contradictions.note(|| {
                     format!("transfer {id:032x}: it was created, and its credit account is not there")
@@ -269,10 +343,10 @@ impl Model {
 
     /// A pending transfer that was refused can't be resolved, and one that was created was there to be resolved.
     fn check_resolutions(&mut self, number: u64, refused: &[RefusedEvent], earlier: u64) {
-        let Self { plan, worker, batches, contradictions, .. } = self;
-        let first_id = plan.first_id(*worker, number, batches[number as usize].ms);
-        let never_pending = batches[earlier as usize].state == BatchState::Refused;
-        let refused_pending = self.refused.get(&earlier).map_or(&[][..], |events| events);
+        let first_id = self.first_id(number);
+        let Self { plan, worker, kept, contradictions, .. } = self;
+        let never_pending = kept.get(earlier).is_some_and(|batch| batch.state == BatchState::Refused);
+        let refused_pending = kept.refused_of(earlier);
         if !never_pending && refused_pending.is_empty() && refused.is_empty() {
             return;
         }
@@ -305,8 +379,8 @@ impl Model {
         found: &mut Peekable<Iter<'_, Transfer>>,
         differences: &mut Differences,
     ) -> (u64, u64) {
-        let batch = self.batches[number as usize];
-        let mut refused = self.refused_of(number).iter().map(|event| event.index).peekable();
+        let batch = self.kept.get(number).expect("it is remembered");
+        let mut refused = self.kept.refused_of(number).iter().map(|event| event.index).peekable();
         let (mut right, mut absent) = (0, 0);
         for (index, sent) in (0..).zip(self.transfers(number)) {
             let id = sent.id;
@@ -344,132 +418,4 @@ pub fn code_name(code: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::workload::Workload;
-
-    const LINKED: u32 = TransferCode::LinkedEventFailed.number();
-    const EXCEEDS: u32 = TransferCode::ExceedsCredits.number();
-    const NOT_FOUND: u32 = TransferCode::PendingTransferNotFound.number();
-
-    fn model(workload: Workload) -> Model {
-        let plan = Plan { mix: workload.mix(), seed: 3, run: 9, ..Plan::plain(5, 10) };
-        Model::new(plan, 0)
-    }
-
-    /// Sends a batch and has it executed, except these.
-    fn execute(model: &mut Model, refused: &[(u32, u32)]) -> Counts {
-        assert!(model.may_send());
-        let number = model.send(0, &mut [Transfer::default(); 10]);
-        let refused: Vec<_> =
-            refused.iter().map(|(index, code)| EventResult::refused(*index, *code)).collect();
-        model.executed(number, 1_000 * (number + 1), &refused)
-    }
-
-    #[test]
-    fn a_chain_is_refused_as_a_whole_for_one_reason() {
-        let cases: [(&[(u32, u32)], u64); 7] = [
-            (&[], 0),
-            (&[(0, LINKED), (1, EXCEEDS), (2, LINKED), (3, LINKED)], 0),
-            (&[(8, EXCEEDS), (9, LINKED)], 0),
-            (
-                &[
-                    (0, EXCEEDS),
-                    (1, LINKED),
-                    (2, LINKED),
-                    (3, LINKED),
-                    (4, EXCEEDS),
-                    (5, LINKED),
-                    (6, LINKED),
-                    (7, LINKED),
-                ],
-                0,
-            ),
-            (&[(0, EXCEEDS), (1, LINKED)], 1),
-            (&[(2, LINKED), (3, EXCEEDS), (4, EXCEEDS), (5, LINKED)], 2),
-            (&[(8, LINKED), (9, LINKED)], 1),
-        ];
-        for (refused, contradictions) in cases {
-            let mut model = model(Workload::Linked);
-            let counts = execute(&mut model, refused);
-            assert_eq!(model.contradictions.count, contradictions, "{refused:?}");
-            assert_eq!(counts.created + counts.refused, 10);
-        }
-        assert_eq!(execute(&mut model(Workload::Linked), &[]).chains, 3);
-    }
-
-    #[test]
-    fn a_resolution_fares_as_its_pending_transfer_did() {
-        // Index 4 is pending in the first batch and resolved in the second; 5 is plain, then pending.
-        type Pairs<'a> = &'a [(u32, u32)];
-        let cases: [(Pairs<'_>, Pairs<'_>, u64); 6] = [
-            (&[], &[], 0),
-            (&[(4, EXCEEDS)], &[(4, NOT_FOUND)], 0),
-            (&[(4, EXCEEDS)], &[(5, EXCEEDS)], 1),
-            (&[], &[(4, NOT_FOUND)], 1),
-            (&[], &[(4, EXCEEDS)], 0),
-            (&[(5, EXCEEDS)], &[], 0),
-        ];
-        for (first, second, contradictions) in cases {
-            let mut model = model(Workload::TwoPhase);
-            execute(&mut model, first);
-            execute(&mut model, second);
-            assert_eq!(model.contradictions.count, contradictions, "{first:?} {second:?}");
-        }
-    }
-
-    #[test]
-    fn sums_hold_what_is_pending_and_what_is_posted() {
-        let mut model = model(Workload::TwoPhase);
-        let first = execute(&mut model, &[]);
-        assert_eq!((first.created, first.pendings, first.posts + first.voids), (10, 5, 0));
-        let second = execute(&mut model, &[]);
-        assert_eq!((second.created, second.pendings, second.posts + second.voids), (10, 5, 5));
-        let (mut pending, mut posted) = (0, 0);
-        for event in model.plan.events(0, 0).filter(|event| event.kind == Kind::Plain) {
-            posted += event.draw.amount as i64;
-        }
-        for Event { draw, kind, .. } in model.plan.events(0, 1) {
-            match kind {
-                Kind::Pending => pending += draw.amount as i64,
-                Kind::Post { .. } => posted += draw.amount as i64,
-                Kind::Plain | Kind::Void => {}
-            }
-        }
-        let mut whole = Sums::default();
-        model.sums.iter().for_each(|sums| whole.add(sums));
-        let debits = (whole.debits_pending, whole.debits_posted);
-        assert_eq!(debits, (pending, posted));
-        assert_eq!(debits, (whole.credits_pending, whole.credits_posted));
-    }
-
-    #[test]
-    fn plain_transfers_are_summed_up_once() {
-        let mut model = model(Workload::Plain);
-        let counts = execute(&mut model, &[(3, EXCEEDS)]);
-        assert_eq!((counts.created, counts.refused), (9, 1));
-        let number = model.send(0, &mut [Transfer::default(); 10]);
-        model.turned_away(number);
-        execute(&mut model, &[]);
-        assert!(model.sums.iter().all(|sums| *sums == Sums::default()));
-        for _ in 0..2 {
-            model.sum_up();
-            let amount = |event: Event| event.draw.amount as i64;
-            let third = model.plan.events(0, 0).nth(3).map(amount).expect("there are ten");
-            let sent = [0, 2].into_iter().flat_map(|batch| model.plan.events(0, batch)).map(amount);
-            let expected = sent.sum::<i64>() - third;
-            let sum_of = |side: fn(&Sums) -> i64| model.sums.iter().map(side).sum::<i64>();
-            assert_eq!(sum_of(|sums| sums.debits_posted), expected);
-            assert_eq!(sum_of(|sums| sums.credits_posted), expected);
-        }
-    }
-
-    #[test]
-    fn what_resolves_waits_for_the_answer() {
-        let mut model = model(Workload::TwoPhase);
-        let number = model.send(0, &mut [Transfer::default(); 10]);
-        assert!(!model.may_send());
-        model.turned_away(number);
-        assert!(model.may_send());
-    }
-}
+mod tests;

@@ -5,10 +5,10 @@ use crate::arrivals::Arrivals;
 use crate::differences::Differences;
 use crate::failure::Failure;
 use crate::load::Load;
-use crate::model::Sums;
+use crate::model::Model;
 use crate::phase::connect;
 use crate::report::{count, say};
-use crate::verify::{self, AccountCheck, Before, Changes, TransferCheck};
+use crate::verify::{self, AccountCheck, Before, Changes, Coverage, TransferCheck};
 use crate::workload::LEDGER;
 use auriga_wire::{Client, Options};
 use std::thread;
@@ -18,30 +18,79 @@ use std::time::Instant;
 const VERIFY_CONNECTIONS_MAX: usize = 8;
 const VERIFY_IN_FLIGHT: usize = 4;
 
-/// Compares the ledger with the model and says what was compared; `false` if anything differs.
+/// How often transfers are looked up again if the server forgets ids meanwhile.
+const ATTEMPTS_MAX: usize = 3;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Verdict {
+    /// Whether nothing differs.
+    pub is_right: bool,
+    /// Whether anything was looked at beside replies, and how many of the transfers.
+    pub coverage: Option<Coverage>,
+}
+
+/// Compares the ledger with the model and says what was compared.
 pub fn verify_money(
     args: &RunArgs,
     options: &Options,
     client: &mut Client,
     before: &Before,
     loads: &mut [Load<'_>],
-) -> Result<bool, Failure> {
+) -> Result<Verdict, Failure> {
     if args.verify != Verify::None {
         loads.iter_mut().for_each(|load| load.model.sum_up());
     }
     let replies = check_replies(loads);
     if args.verify == Verify::None {
         say("not verified: --verify none");
-        return Ok(tell_differences(&[&replies], args.accounts));
+        let is_right = tell_differences(&[&replies], args.accounts);
+        return Ok(Verdict { is_right, coverage: None });
     }
-    let mut sums = vec![Sums::default(); args.accounts as usize];
-    for load in loads.iter() {
-        for (sum, part) in sums.iter_mut().zip(&load.model.sums) {
-            sum.add(part);
+    let models: Vec<&Model> = loads.iter().map(|load| &load.model).collect();
+    let accounts = verify::check_accounts(client, before, &models)?;
+    let transfers = check_transfers(args, options, client, loads)?;
+    let looked_up = loads.iter().map(|load| load.looked_up).sum();
+    tell(&accounts, &transfers, looked_up);
+    let balanced = accounts.changes.are_equal();
+    let differences = [&replies, &accounts.differences, &transfers.differences];
+    let is_right = tell_differences(&differences, args.accounts) && balanced;
+    Ok(Verdict { is_right, coverage: Some(transfers.coverage) })
+}
+
+/// Looks transfers up. Others may write meanwhile, so that the server forgets ids: then what is not found is looked up once more.
+fn check_transfers<'a>(
+    args: &RunArgs,
+    options: &Options,
+    client: &mut Client,
+    loads: &'a [Load<'_>],
+) -> Result<TransferCheck<'a>, Failure> {
+    let mut ids_from = ids_from(client)?;
+    for attempt in 1.. {
+        let check = look_up(args, options, loads, ids_from)?;
+        let now_from = self::ids_from(client)?;
+        if check.differences.count == 0 || now_from == ids_from || attempt == ATTEMPTS_MAX {
+            return Ok(check);
         }
+        ids_from = now_from;
     }
-    let accounts = verify::check_accounts(client, &loads[0].model.plan, before, &sums)?;
-    let batches: u64 = loads.iter().map(|load| load.model.batches.len() as u64).sum();
+    unreachable!("the last attempt returns")
+}
+
+/// Transfers with older ids, Unix milliseconds, can't be looked up. With a history that is complete, all can.
+fn ids_from(client: &mut Client) -> Result<u64, Failure> {
+    let status = client.status(false)?;
+    let has_all = status.history_epoch.is_some_and(|epoch| epoch >= status.epoch);
+    Ok(if has_all { 0 } else { status.ids_from_ms })
+}
+
+/// Looks up those of every worker.
+fn look_up<'a>(
+    args: &RunArgs,
+    options: &Options,
+    loads: &'a [Load<'_>],
+    ids_from_ms: u64,
+) -> Result<TransferCheck<'a>, Failure> {
     let sample = args.verify == Verify::Sample;
     let connections = VERIFY_CONNECTIONS_MAX.min(args.connections as usize).max(usize::from(args.workers));
     let mut drivers = connect(args, options, connections, VERIFY_IN_FLIGHT)?;
@@ -50,8 +99,9 @@ pub fn verify_money(
             .iter()
             .zip(&mut drivers)
             .map(|(load, driver)| {
+                let model = &load.model;
                 scope.spawn(move || {
-                    let mut check = TransferCheck::new(&load.model, sample);
+                    let mut check = TransferCheck::new(model, sample, ids_from_ms);
                     driver.run(&mut check, &mut Arrivals::unbounded(Instant::now())).map(|()| check)
                 })
             })
@@ -65,11 +115,7 @@ pub fn verify_money(
     }) else {
         unreachable!("there is at least one worker")
     };
-    let looked_up = loads.iter().map(|load| load.looked_up).sum();
-    tell(&accounts, &transfers, batches, looked_up);
-    let balanced = accounts.changes.are_equal();
-    let differences = [&replies, &accounts.differences, &transfers.differences];
-    Ok(tell_differences(&differences, args.accounts) && balanced)
+    Ok(transfers)
 }
 
 /// What was wrong in replies during the load: in answers that contradict each other, and in look-ups.
@@ -83,17 +129,9 @@ fn check_replies(loads: &mut [Load<'_>]) -> Differences {
 }
 
 /// Says what was verified.
-fn tell(accounts: &AccountCheck, transfers: &TransferCheck<'_>, batches: u64, looked_up: u64) {
+fn tell(accounts: &AccountCheck, transfers: &TransferCheck<'_>, looked_up: u64) {
     let word = |good| if good { "verified" } else { "NOT VERIFIED" };
-    let sample = match transfers.batches == batches {
-        true => "all of them".to_string(),
-        false => format!(
-            "a sample: {} of {} requests, {:.1} %",
-            count(transfers.batches),
-            count(batches),
-            transfers.batches as f64 * 100.0 / batches.max(1) as f64
-        ),
-    };
+    let sample = transfers.coverage.words();
     let Changes { debits_posted, credits_posted, debits_pending, credits_pending } = accounts.changes;
     let balanced = accounts.changes.are_equal();
     say(&format!(

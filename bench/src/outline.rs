@@ -47,6 +47,11 @@ fn bytes_logged(phase: &Phase, batch: f64) -> f64 {
     transfers * RECORD_SIZE as f64 + requests * HEADER_SIZE as f64 + flushes * FLUSH_SIZE
 }
 
+/// Records that are logged for each transfer: itself, and a share of new accounts.
+fn records(args: &RunArgs) -> f64 {
+    1.0 + args.mix().new_accounts()
+}
+
 /// The phases as a table, and what they need.
 pub fn table(args: &RunArgs, phases: &[Phase]) -> String {
     let batch = args.sizes().mean();
@@ -66,7 +71,7 @@ pub fn table(args: &RunArgs, phases: &[Phase]) -> String {
             phase.rate_words(),
             phase.in_flight.unwrap_or(args.in_flight),
             format!("{about}{}", count(transfers(phase) as u64)),
-            format!("{about}{}", size(bytes_logged(phase, batch))),
+            format!("{about}{}", size(bytes_logged(phase, batch) * records(args))),
         );
     }
     let seconds: f64 = phases.iter().map(|phase| phase.seconds).sum();
@@ -75,7 +80,8 @@ pub fn table(args: &RunArgs, phases: &[Phase]) -> String {
 
 /// The room that the server's disk needs, in words; of a server that says how much of its log it keeps, or of one unknown.
 pub fn needs(args: &RunArgs, phases: &[Phase], status: Option<&Status>) -> String {
-    let bytes: f64 = phases.iter().map(|phase| bytes_logged(phase, args.sizes().mean())).sum();
+    let bytes: f64 =
+        phases.iter().map(|phase| bytes_logged(phase, args.sizes().mean())).sum::<f64>() * records(args);
     let planned = match phases.iter().any(|phase| phase.rate.is_none()) {
         true => format!(" (at {} transfers/s where no rate is given)", count(FLAT_OUT as u64)),
         false => String::new(),

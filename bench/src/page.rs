@@ -1,6 +1,6 @@
 //! The report of a run for people: one page of HTML that needs no other file (`run --report`).
 
-use crate::args::{RunArgs, Verify};
+use crate::args::RunArgs;
 use crate::report::{Report, StageRow, count};
 use crate::run::Measured;
 use crate::steps::PhaseReport;
@@ -13,7 +13,6 @@ use auriga_plots::page::{Page, Section};
 use auriga_plots::recording::{Choice, Recording};
 use auriga_plots::table::{Table, of_figures};
 use auriga_plots::views::latency_by_percentile;
-use auriga_wire::report::Status;
 use hdrhistogram::Histogram;
 
 /// What a report is about.
@@ -34,27 +33,6 @@ pub type Pair = (String, String);
 
 fn pair(name: &str, value: impl Into<String>) -> Pair {
     (name.into(), value.into())
-}
-
-/// What the generator knows of where it ran: its own arguments, and what the server said of itself.
-pub fn environment(args: &RunArgs, status: &Status) -> Vec<Pair> {
-    let command: Vec<String> = std::env::args().skip(1).collect();
-    vec![
-        pair("load generator", format!("auriga-bench {}", env!("CARGO_PKG_VERSION"))),
-        pair("arguments", command.join(" ")),
-        pair("server", format!("auriga {} at {}", status.version, args.address)),
-        pair("cluster", status.cluster.to_string()),
-        pair("start of the server's directory", count(status.incarnation)),
-        pair("ids", status.id_mode.clone()),
-        pair("shards", count(status.shards.into())),
-        pair("history", if status.history_epoch.is_some() { "on" } else { "off" }),
-        pair(
-            "accounts before",
-            format!("{} of at most {}", count(status.accounts), count(status.accounts_max)),
-        ),
-        pair("ids before", format!("{} of at most {}", count(status.ids), count(status.ids_max))),
-        pair("seed", args.seed.to_string()),
-    ]
 }
 
 /// The page, with these names and values of where it ran.
@@ -87,7 +65,7 @@ pub fn of_a_run(run: &Run<'_>, environment: &[Pair]) -> Page {
 
 /// What a reader must know before any figure.
 fn verdicts(run: &Run<'_>) -> Vec<Section> {
-    let Run { args, measured, report, stopped } = run;
+    let Run { measured, report, stopped, .. } = run;
     let mut sections = Vec::new();
     let mut say = |good: bool, text: String| sections.push(Section::Verdict(good, text));
     if let Some(failure) = &measured.failed {
@@ -96,11 +74,15 @@ fn verdicts(run: &Run<'_>) -> Vec<Section> {
     if let Some(why) = stopped {
         say(false, format!("Stopped early, the server refused a request: {why}"));
     }
-    match (report.verified, args.verify) {
-        (true, Verify::Sample) => say(true, "Verified: every balance, and a sample of the transfers".into()),
-        (true, _) => say(true, "Verified: every balance and every acknowledged transfer".into()),
-        (false, Verify::None) => say(false, "Not verified: --verify none".into()),
-        (false, _) => say(false, "NOT VERIFIED: the ledger is not what the generator's model says".into()),
+    match report.verification {
+        Some(coverage) if report.verified => {
+            say(
+                true,
+                format!("Verified: every balance, and the transfers of requests: {}", coverage.words()),
+            );
+        }
+        None if measured.failed.is_none() => say(false, "Not verified: --verify none".into()),
+        _ => say(false, "NOT VERIFIED: the ledger is not what the generator's model says".into()),
     }
     match &report.generator.reason {
         Some(reason) => {
@@ -157,6 +139,7 @@ fn result(args: &RunArgs, report: &Report) -> Vec<Pair> {
         ("voids", report.voids),
         ("linked chains", report.chains),
         ("look-ups and queries", report.lookups),
+        ("accounts created under load", report.accounts),
         ("requests refused as a whole", report.errors),
     ];
     pairs.extend(more.into_iter().filter(|(_, value)| *value > 0).map(|(name, value)| number(name, value)));
@@ -171,10 +154,11 @@ fn latencies(measured: &Measured) -> Table {
     let times = Figures::TIMES.map(|name| format!("{name} us"));
     let mut table = Table::new(1, ["latency", "count"].map(String::from).into_iter().chain(times));
     let figures = &measured.figures;
-    let rows: [(&str, &Histogram<u64>); 4] = [
+    let rows: [(&str, &Histogram<u64>); 5] = [
         ("corrected", &figures.latency),
         ("raw", &figures.raw_latency),
         ("reads", &figures.lookups),
+        ("new accounts", &figures.new_accounts),
         ("generator's lateness", &figures.lateness),
     ];
     for (name, histogram) in rows.into_iter().filter(|(_, histogram)| !histogram.is_empty()) {

@@ -1,28 +1,35 @@
 //! `auriga-bench replay`: sends the transfers of a file and compares what the ledger then holds.
 //!
 //! It can be stopped and started again, and the server under it, too: every transfer carries its id, so what is sent
-//! twice answers `exists` and counts as applied.
+//! twice answers `exists` and counts as applied. With `--repeat` or `--seconds` the ids are new, and the file is sent again and again.
 
+mod holdings;
+mod patience;
+mod sending;
+mod survey;
+
+use crate::arrivals::Arrivals;
 use crate::differences::Differences;
+use crate::drive::Driver;
+use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::model::code_name;
-use crate::report::{count, say};
-use crate::table::{self, Balance, Row};
+use crate::figures::Counts;
+use crate::generator::{Clocks, Generator};
+use crate::report::{Latency, count, latency_lines, say};
+use crate::table::{self, Balance};
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
-use auriga_wire::{
-    Account, AccountCode, Client, Error, EventResult, Options, Pipeline, ReplyBody, RequestFrame, Transfer,
-    TransferCode,
-};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use auriga_wire::{Account, AccountCode};
+use holdings::{Holdings, Sums};
+use patience::{Patience, options};
+use sending::Sending;
+use serde::Serialize;
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use survey::Survey;
 
 /// Requests in flight.
 const IN_FLIGHT: usize = 4;
-/// Wait before the next attempt to reach the server.
-const PAUSE: Duration = Duration::from_millis(200);
-/// Refused rows that are told one by one.
-const TOLD_MAX: usize = 10;
 /// The code of accounts that have to be created.
 const ACCOUNT_CODE: u16 = 1;
 
@@ -30,11 +37,22 @@ const ACCOUNT_CODE: u16 = 1;
 #[derive(Clone, Debug, clap::Args)]
 #[command(args_override_self = true)]
 pub struct ReplayArgs {
-    /// Transfers: columns id, debit_account, credit_account, amount_minor, code; others are ignored
+    /// Transfers: columns id, debit_account, credit_account, amount_minor, code, and perhaps timestamp (nanoseconds since 1970, or
+    /// RFC 3339) or date, flags, pending_id, result; others are ignored
     pub file: PathBuf,
     /// What the ledger must hold afterwards: columns account, debits_posted, credits_posted [default: the file's sums]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["repeat", "seconds"])]
     pub balances: Option<PathBuf>,
+    /// By the file's own times, so many times as fast as they passed, with latency from when a row was due [default: as fast as
+    /// possible]
+    #[arg(long, value_name = "FACTOR", value_parser = crate::args::factor)]
+    pub speed: Option<f64>,
+    /// Send the file so many times, with new ids
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub repeat: Option<u64>,
+    /// Send the file again and again with new ids, for so many seconds
+    #[arg(long, value_parser = crate::args::seconds, conflicts_with = "repeat")]
+    pub seconds: Option<f64>,
     /// The server
     #[arg(long, default_value = "127.0.0.1:7400", value_name = "HOST:PORT")]
     pub address: String,
@@ -47,117 +65,167 @@ pub struct ReplayArgs {
     /// Seconds without any progress after which it gives up: a server that is killed and started again is waited for
     #[arg(long, default_value_t = 60.0, value_parser = crate::args::seconds)]
     pub patience: f64,
+    /// Print one JSON object as the last line of stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ReplayArgs {
+    /// Whether transfers get new ids.
+    fn is_fresh(&self) -> bool {
+        self.repeat.is_some() || self.seconds.is_some()
+    }
+
+    fn passes_max(&self) -> u64 {
+        match self.seconds {
+            Some(_) => u64::MAX,
+            None => self.repeat.unwrap_or(1),
+        }
+    }
+}
+
+/// The last line of stdout with `--json`. What `run` has, too, means the same here.
+#[derive(Debug, Serialize)]
+struct Report {
+    transfers_per_second: f64,
+    transfers: u64,
+    seconds: f64,
+    refused: u64,
+    verified: bool,
+    shards: u32,
+    batch: u32,
+    latency_us: Latency,
+    raw_latency_us: Latency,
+    unsent: u64,
+    unanswered: u64,
+    generator: Generator,
+    pendings: u64,
+    posts: u64,
+    voids: u64,
+    /// Rows that were sent, of all passes.
+    rows: u64,
+    /// Rows that had been applied before.
+    existed: u64,
+    /// How often the file was sent whole.
+    passes: u64,
+    /// How many times as fast as the file's times passed; `null`: as fast as possible.
+    speed: Option<f64>,
+    environment: Environment,
 }
 
 /// Sends the file and compares; `Ok(false)` unless all is exact.
 pub fn run(args: &ReplayArgs) -> Result<bool, Failure> {
-    let rows = table::read_transfers(&args.file, args.ledger)?;
-    let sums = sums(&rows);
-    let expected = match &args.balances {
-        Some(path) => table::read_balances(path)?,
-        None => sums.clone(),
-    };
-    let mut accounts: Vec<u128> = sums.keys().copied().collect();
-    accounts.sort_unstable();
-    let mut patience = Patience::new(args);
-    let created = create_missing(args, &mut patience, &accounts)?;
+    let survey = Survey::of(&args.file, args.ledger, args.is_fresh())?;
+    if args.speed.is_some() && !survey.has_times {
+        let path = args.file.display();
+        return Err(Failure::Usage(format!(
+            "{path}: --speed needs a column `timestamp` or `date`, and found none"
+        )));
+    }
+    if args.speed.is_some() && args.seconds.is_some() && survey.times.0 == survey.times.1 {
+        let path = args.file.display();
+        return Err(Failure::Usage(format!(
+            "{path}: --speed with --seconds: all rows have the same time, so no time would ever pass"
+        )));
+    }
+    let expected = args.balances.as_deref().map(table::read_balances).transpose()?;
+    let mut patience = Patience::new(args.patience);
+    let status = patience.insist(&args.address, |client| client.status(false))?;
+    let environment = Environment::of(&args.address, &status, None);
+    say(&environment.words());
+    let (created, before) = create_missing(args, &mut patience, &survey.accounts)?;
     say(&format!(
         "{}: {} transfers between {} accounts, of which {} were created",
         args.file.display(),
-        count(rows.len() as u64),
-        count(accounts.len() as u64),
+        count(survey.rows),
+        count(survey.accounts.len() as u64),
         count(created)
     ));
-    let start = Instant::now();
-    let mut replay = Replay::new(args, &rows);
-    replay.send_all(&mut patience)?;
-    let exact_rows = replay.tell(start.elapsed());
-    let exact_balances = compare(args, &mut patience, &expected, &accounts)?;
-    Ok(exact_rows && exact_balances)
+    let mut sending = Sending::new(args, &survey, patience)?;
+    let clocks = Clocks::now();
+    let failed = send_all(args, &mut sending).err();
+    sending.figures.spent = clocks.spent();
+    let failed = failed.or(sending.finish().err());
+    say(&sending.words());
+    say(latency_lines(&sending.figures).trim_end());
+    say(&Generator::of(&sending.figures).words());
+    if sending.figures.unsent + sending.figures.unanswered > 0 {
+        let (unsent, unanswered) = (count(sending.figures.unsent), count(sending.figures.unanswered));
+        say(&format!(
+            "behind: {unsent} requests were due and not sent, {unanswered} sent and never answered; they are in no latency above"
+        ));
+    }
+    let is_verified = match failed {
+        None => {
+            sending.is_as_said() & compare(args, &mut sending, expected.as_ref(), &before, &survey.accounts)?
+        }
+        Some(_) => false,
+    };
+    if args.json {
+        let report = report(args, &sending, is_verified, status.shards, environment);
+        say(&serde_json::to_string(&report).map_err(|error| Failure::Failed(error.to_string()))?);
+    }
+    failed.map_or(Ok(is_verified), Err)
 }
 
-fn sums(rows: &[Row]) -> HashMap<u128, Balance> {
-    let mut sums: HashMap<u128, Balance> = HashMap::new();
-    for Row { transfer, .. } in rows {
-        let debits = &mut sums.entry(transfer.debit_account_id).or_default().debits;
-        *debits = debits.saturating_add(transfer.amount);
-        let credits = &mut sums.entry(transfer.credit_account_id).or_default().credits;
-        *credits = credits.saturating_add(transfer.amount);
-    }
-    sums
-}
-
-/// How long a server that doesn't answer is waited for.
-#[derive(Debug)]
-struct Patience {
-    limit: Duration,
-    progress: Instant,
-    waiting: bool,
-    reached: bool,
-}
-
-impl Patience {
-    fn new(args: &ReplayArgs) -> Self {
-        let limit = Duration::from_secs_f64(args.patience);
-        Self { limit, progress: Instant::now(), waiting: false, reached: false }
-    }
-
-    /// The server has answered.
-    fn renew(&mut self) {
-        self.progress = Instant::now();
-        self.reached = true;
-        if std::mem::take(&mut self.waiting) {
-            eprintln!("auriga-bench: the server answers again");
-        }
-    }
-
-    /// Waits a little after an error that may pass; returns it as the failure if it can't or if it has been too long.
-    fn wait(&mut self, error: Error) -> Result<(), Failure> {
-        let never_reached = !self.reached && matches!(error, Error::Connect { .. });
-        if !error.is_transient() || never_reached || self.progress.elapsed() >= self.limit {
-            return Err(error.into());
-        }
-        if !std::mem::replace(&mut self.waiting, true) {
-            eprintln!("auriga-bench: {error}; trying again for {} s", self.limit.as_secs_f64());
-        }
-        std::thread::sleep(PAUSE);
-        Ok(())
-    }
-
-    /// Repeats `request` with a fresh client until it is answered.
-    fn insist<T>(
-        &mut self,
-        address: &str,
-        mut request: impl FnMut(&mut Client) -> Result<T, Error>,
-    ) -> Result<T, Failure> {
-        loop {
-            match Client::connect(address, options()).and_then(|mut client| request(&mut client)) {
-                Ok(answer) => {
-                    self.renew();
-                    return Ok(answer);
-                }
-                Err(error) => self.wait(error)?,
+/// Sends until all is answered, over a new connection when one is lost.
+fn send_all(args: &ReplayArgs, sending: &mut Sending<'_>) -> Result<(), Failure> {
+    loop {
+        let result = Driver::connect(&args.address, &options(), 1, IN_FLIGHT)
+            .and_then(|mut driver| driver.run(sending, &mut Arrivals::unbounded(Instant::now())));
+        match result {
+            Ok(()) => return Ok(()),
+            Err(failure) => {
+                sending.lose();
+                sending.patience.wait(failure)?;
             }
         }
     }
 }
 
-fn options() -> Options {
-    let brief = Duration::from_secs(10);
-    Options {
-        connect_timeout: brief,
-        read_timeout: brief,
-        write_timeout: brief,
-        attempts: 1,
-        ..Options::default()
+fn report(
+    args: &ReplayArgs,
+    sending: &Sending<'_>,
+    verified: bool,
+    shards: u32,
+    environment: Environment,
+) -> Report {
+    let figures = &sending.figures;
+    let Counts { created, refused, pendings, posts, voids, .. } = figures.counts;
+    Report {
+        transfers_per_second: created as f64 / figures.seconds().max(1e-9),
+        transfers: created,
+        seconds: figures.seconds(),
+        refused,
+        verified,
+        shards,
+        batch: args.batch,
+        latency_us: Latency::of(&figures.latency),
+        raw_latency_us: Latency::of(&figures.raw_latency),
+        unsent: figures.unsent,
+        unanswered: figures.unanswered,
+        generator: Generator::of(figures),
+        pendings,
+        posts,
+        voids,
+        rows: sending.rows_sent,
+        existed: sending.existed(),
+        passes: sending.passes,
+        speed: args.speed,
+        environment,
     }
 }
 
-/// Creates the accounts that don't exist; returns how many.
-fn create_missing(args: &ReplayArgs, patience: &mut Patience, accounts: &[u128]) -> Result<u64, Failure> {
-    let mut created = 0;
+/// Creates the accounts that don't exist; returns how many, and what the others hold.
+fn create_missing(
+    args: &ReplayArgs,
+    patience: &mut Patience,
+    accounts: &[u128],
+) -> Result<(u64, Holdings), Failure> {
+    let (mut created, mut before) = (0, Holdings::default());
     for ids in accounts.chunks(REQUEST_RECORDS_MAX) {
         let found = patience.insist(&args.address, |client| client.lookup_accounts(ids))?;
+        found.iter().for_each(|account| before.set(account.id, Sums::of(account)));
         let mut there = found.iter().map(|account| account.id).peekable();
         let missing: Vec<Account> = ids
             .iter()
@@ -178,141 +246,55 @@ fn create_missing(args: &ReplayArgs, patience: &mut Patience, accounts: &[u128])
         }
         created += missing.len() as u64;
     }
-    Ok(created)
+    Ok((created, before))
 }
 
-/// The sending of the rows, in requests of a batch each.
-#[derive(Debug)]
-struct Replay<'a> {
-    args: &'a ReplayArgs,
-    rows: &'a [Row],
-    /// Requests to be sent, by number from 0; those that were lost come back here.
-    todo: VecDeque<usize>,
-    applied: u64,
-    existed: u64,
-    refused: BTreeMap<u32, u64>,
-    told: Vec<String>,
-}
-
-impl<'a> Replay<'a> {
-    fn new(args: &'a ReplayArgs, rows: &'a [Row]) -> Self {
-        let todo = (0..rows.len().div_ceil(args.batch as usize)).collect();
-        Self { args, rows, todo, applied: 0, existed: 0, refused: BTreeMap::new(), told: Vec::new() }
-    }
-
-    fn batch(&self, number: usize) -> &'a [Row] {
-        let size = self.args.batch as usize;
-        &self.rows[number * size..self.rows.len().min((number + 1) * size)]
-    }
-
-    fn send_all(&mut self, patience: &mut Patience) -> Result<(), Failure> {
-        while !self.todo.is_empty() {
-            let mut sent = HashMap::new();
-            let result = self.session(&mut sent, patience);
-            // What has no answer is sent again: ids make that safe, in any order.
-            self.todo.extend(sent.into_values());
-            if let Err(error) = result {
-                patience.wait(error)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends over one connection until all is answered or something goes wrong; `sent` is what has no answer.
-    fn session(&mut self, sent: &mut HashMap<u64, usize>, patience: &mut Patience) -> Result<(), Error> {
-        let mut pipeline = Pipeline::connect(&self.args.address, &options(), IN_FLIGHT)?;
-        while !self.todo.is_empty() || pipeline.in_flight() > 0 {
-            while pipeline.has_room() {
-                let Some(&number) = self.todo.front() else { break };
-                let transfers: Vec<Transfer> = self.batch(number).iter().map(|row| row.transfer).collect();
-                let request = pipeline.submit(RequestFrame::create_transfers(&transfers))?;
-                self.todo.pop_front();
-                sent.insert(request, number);
-            }
-            let (request, reply) = pipeline.receive()?;
-            let number = sent[&request];
-            match reply.body {
-                ReplyBody::CreatedTransfers(refusals) => self.answered(number, refusals),
-                ReplyBody::Refused(fault) => return Err(Error::Refused(fault)),
-                _ => unreachable!("the pipeline matches a reply's command with the request's"),
-            }
-            sent.remove(&request);
-            patience.renew();
-        }
-        Ok(())
-    }
-
-    fn answered(&mut self, number: usize, results: &[EventResult]) {
-        let rows = self.batch(number);
-        let refusals = results.iter().filter(|result| result.is_refused());
-        self.applied += (rows.len() - refusals.clone().count()) as u64;
-        for refusal in refusals {
-            if refusal.code == TransferCode::Exists.number() {
-                self.existed += 1;
-                continue;
-            }
-            *self.refused.entry(refusal.code).or_default() += 1;
-            if self.told.len() < TOLD_MAX {
-                let Row { transfer, line } = rows[refusal.index as usize];
-                self.told.push(format!(
-                    "  line {line}: transfer {}: {}",
-                    transfer.id,
-                    code_name(refusal.code)
-                ));
-            }
-        }
-    }
-
-    /// Says what became of the rows; true if all are applied.
-    fn tell(&self, elapsed: Duration) -> bool {
-        let rate = self.rows.len() as f64 / elapsed.as_secs_f64().max(1e-9);
-        say(&format!(
-            "sent in {:.3} s ({} rows/s): {} applied, {} had been applied before, {} refused",
-            elapsed.as_secs_f64(),
-            count(rate as u64),
-            count(self.applied),
-            count(self.existed),
-            count(self.refused.values().sum())
-        ));
-        for (code, number) in &self.refused {
-            say(&format!("  refused: {} {}", count(*number), code_name(*code)));
-        }
-        self.told.iter().for_each(|text| say(text));
-        self.refused.is_empty()
-    }
-}
-
-/// Compares the balances of the accounts in the file and of those expected.
+/// Compares the balances of the accounts in the file and of those expected. With new ids accounts hold what they held before, too; with
+/// the file's own some rows may have been applied before, so the accounts must have been new then.
 fn compare(
     args: &ReplayArgs,
-    patience: &mut Patience,
-    expected: &HashMap<u128, Balance>,
+    sending: &mut Sending<'_>,
+    expected: Option<&HashMap<u128, Balance>>,
+    before: &Holdings,
     accounts: &[u128],
 ) -> Result<bool, Failure> {
-    let mut all: Vec<u128> = accounts.iter().chain(expected.keys()).copied().collect();
+    let more = expected.into_iter().flat_map(HashMap::keys);
+    let mut all: Vec<u128> = accounts.iter().chain(more).copied().collect();
     all.sort_unstable();
     all.dedup();
     let mut differences = Differences::default();
     for ids in all.chunks(REQUEST_RECORDS_MAX) {
-        let found = patience.insist(&args.address, |client| client.lookup_accounts(ids))?;
+        let found = sending.patience.insist(&args.address, |client| client.lookup_accounts(ids))?;
         let mut found = found.into_iter().peekable();
         for id in ids {
-            let found = found.next_if(|account| account.id == *id);
-            let held = found
-                .map(|account| Balance { debits: account.debits_posted, credits: account.credits_posted });
-            if held != expected.get(id).copied() {
-                differences.note(|| format!("  account {id}: {}", differ(held, expected.get(id).copied())));
+            let found = found.next_if(|account| account.id == *id).map(|account| Sums::of(&account));
+            let expected = match expected {
+                // The file of balances says nothing of what is pending.
+                Some(balances) => balances.get(id).map(|balance| Sums {
+                    debits_posted: balance.debits,
+                    credits_posted: balance.credits,
+                    ..found.unwrap_or_default()
+                }),
+                None => {
+                    let before = if args.is_fresh() { before.get(*id) } else { Sums::default() };
+                    Some(before.plus(&sending.holdings.get(*id)))
+                }
+            };
+            if found != expected {
+                differences.note(|| format!("  account {id}: {}", differ(found, expected)));
             }
         }
     }
     let source = match &args.balances {
         Some(path) => path.display().to_string(),
+        None if args.is_fresh() => format!("the file says, sent {}", sending.times()),
         None => "the sums of the file".into(),
     };
     let exact = all.len() as u64 - differences.count;
     let word = if differences.count == 0 { "verified" } else { "NOT VERIFIED" };
+    let says = if args.is_fresh() { "" } else { " says" };
     say(&format!(
-        "{word}: {} of {} accounts hold exactly what {source} says",
+        "{word}: {} of {} accounts hold exactly what {source}{says}",
         count(exact),
         count(all.len() as u64)
     ));
@@ -320,9 +302,15 @@ fn compare(
     Ok(differences.count == 0)
 }
 
-fn differ(found: Option<Balance>, expected: Option<Balance>) -> String {
-    let words = |balance: Option<Balance>, none: &str| match balance {
-        Some(Balance { debits, credits }) => format!("debits {debits} and credits {credits}"),
+fn differ(found: Option<Sums>, expected: Option<Sums>) -> String {
+    let words = |sums: Option<Sums>, none: &str| match sums {
+        Some(Sums { debits_pending, debits_posted, credits_pending, credits_posted }) => {
+            let pending = match debits_pending | credits_pending {
+                0 => String::new(),
+                _ => format!(", pending {debits_pending} and {credits_pending}"),
+            };
+            format!("debits {debits_posted} and credits {credits_posted}{pending}")
+        }
         None => none.into(),
     };
     format!("found {}, expected {}", words(found, "no such account"), words(expected, "none in the balances"))

@@ -2,11 +2,14 @@
 
 use crate::args::RunArgs;
 use crate::budget::{Budget, Judged};
+use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
 use crate::generator::Generator;
+use crate::money::Verdict;
 use crate::run::Measured;
 use crate::steps::{Knee, PhaseReport};
+use crate::verify::Coverage;
 use auriga_plots::log::encode;
 /// A number with its thousands apart.
 pub use auriga_plots::number::grouped as count;
@@ -31,6 +34,8 @@ pub struct Report {
     pub refused: u64,
     /// Whether the ledger was found to hold exactly what it acknowledged.
     pub verified: bool,
+    /// How many requests' transfers were looked up for that; `null`: nothing was.
+    pub verification: Option<Coverage>,
     /// The server's shards.
     pub shards: u32,
     /// The kind of work, or the shares of kinds.
@@ -69,6 +74,10 @@ pub struct Report {
     pub lookups: u64,
     /// Latency of these look-ups; zeros if there were none.
     pub lookup_latency_us: Latency,
+    /// Accounts created meanwhile.
+    pub accounts: u64,
+    /// Latency of the requests that did; zeros if there were none.
+    pub account_latency_us: Latency,
     /// What each phase has shown, warm-up included.
     pub phases: Vec<PhaseReport>,
     /// The last step of a ramp that the server kept up with; `null` without steps, or if not even the first was.
@@ -79,12 +88,14 @@ pub struct Report {
     pub latency_histogram: String,
     /// The same of the latency from the actual send.
     pub raw_latency_histogram: String,
+    /// Where it took place.
+    pub environment: Environment,
 }
 
 impl Report {
     /// Of a run.
-    pub fn of(args: &RunArgs, measured: &Measured, verified: bool) -> Self {
-        let mut report = Self::without_budgets(args, measured, verified);
+    pub fn of(args: &RunArgs, environment: Environment, measured: &Measured, verdict: Verdict) -> Self {
+        let mut report = Self::without_budgets(args, environment, measured, verdict);
         let found = |budget: &Budget| budget.judge(report.found(budget.measure, &measured.figures));
         report.budgets = args.require.iter().map(found).collect();
         report
@@ -114,15 +125,21 @@ impl Report {
         })
     }
 
-    fn without_budgets(args: &RunArgs, measured: &Measured, verified: bool) -> Self {
+    fn without_budgets(
+        args: &RunArgs,
+        environment: Environment,
+        measured: &Measured,
+        verdict: Verdict,
+    ) -> Self {
         let Measured { figures, status, bytes_logged, flushes, .. } = measured;
-        let Counts { created, refused, pendings, posts, voids, chains } = figures.counts;
+        let Counts { created, refused, pendings, posts, voids, chains, accounts } = figures.counts;
         Self {
             transfers_per_second: created as f64 / figures.seconds().max(1e-9),
             transfers: created,
             seconds: figures.seconds(),
             refused,
-            verified,
+            verified: verdict.is_right && verdict.coverage.is_some(),
+            verification: verdict.coverage,
             shards: status.shards,
             workload: args.work(),
             batch: args.sizes().max(),
@@ -142,11 +159,14 @@ impl Report {
             chains,
             lookups: figures.lookups.len(),
             lookup_latency_us: Latency::of(&figures.lookups),
+            accounts,
+            account_latency_us: Latency::of(&figures.new_accounts),
             phases: measured.phases.clone(),
             knee: Knee::of(&measured.phases),
             budgets: Vec::new(),
             latency_histogram: encode(&figures.latency),
             raw_latency_histogram: encode(&figures.raw_latency),
+            environment,
         }
     }
 }
@@ -238,7 +258,7 @@ pub fn stage_table(rows: &[StageRow]) -> String {
 /// The measured phase in words.
 pub fn summary(measured: &Measured) -> String {
     let Measured { figures, bytes_logged, flushes, .. } = measured;
-    let Figures { counts, latency, raw_latency, lateness, lookups, .. } = figures;
+    let Figures { counts, lookups, new_accounts, .. } = figures;
     let rate = counts.created as f64 / figures.seconds().max(1e-9);
     let mut text = format!(
         "{} transfers/s: {} created, {} refused in {:.3} s\n",
@@ -248,13 +268,10 @@ pub fn summary(measured: &Measured) -> String {
         figures.seconds(),
     );
     text += &kinds(counts);
-    text += &latency_line("request", latency, "requests");
-    if !lateness.is_empty() {
-        text += &latency_line(
-            "request from its actual send",
-            raw_latency,
-            "requests; that above counts from the intended one",
-        );
+    text += &latency_lines(figures);
+    if !new_accounts.is_empty() {
+        text += &format!("{} accounts created meanwhile\n", count(counts.accounts));
+        text += &latency_line("request for new accounts", new_accounts, "requests");
     }
     if !lookups.is_empty() {
         text += &latency_line("read", lookups, "look-ups and queries");
@@ -275,6 +292,19 @@ fn kinds(counts: &Counts) -> String {
         count(voids),
         count(chains)
     )
+}
+
+/// Lines about the latency of requests that create transfers; of an open loop from both sends.
+pub fn latency_lines(figures: &Figures) -> String {
+    let mut text = latency_line("request", &figures.latency, "requests");
+    if !figures.lateness.is_empty() {
+        text += &latency_line(
+            "request from its actual send",
+            &figures.raw_latency,
+            "requests; that above counts from the intended one",
+        );
+    }
+    text
 }
 
 fn latency_line(what: &str, histogram: &Histogram<u64>, counted: &str) -> String {

@@ -1,13 +1,14 @@
 //! `auriga-bench run`: load, measure, verify, report. Read it from top to bottom.
 
-use crate::args::{RunArgs, Verify};
+use crate::args::RunArgs;
 use crate::budget;
+use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
 use crate::generator::Generator;
 use crate::load::Load;
-use crate::model::code_name;
-use crate::money::verify_money;
+use crate::model::{Model, code_name};
+use crate::money::{Verdict, verify_money};
 use crate::outline;
 use crate::outputs::Outputs;
 use crate::page;
@@ -54,6 +55,8 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
             "--mix has queries: the server must keep history (auriga start --history on)".into(),
         ));
     }
+    let environment = Environment::of(&args.address, &status, Some(args.seed));
+    say(&environment.words());
     say(&introduction(args, &status));
     say(&outline::needs(args, &phases, Some(&status)));
     create_accounts(&mut client, &plan(args, &phases), &status)?;
@@ -63,7 +66,11 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     let plan = plan(args, &phases);
     let glances: Vec<Glance> = (0..args.workers).map(|_| Glance::default()).collect();
     let lists = args.requests.is_some();
-    let load = |(glance, worker)| Load::new(plan, worker, started, lists, glance);
+    let memory = (args.verify_memory as usize) << 20;
+    let load = |(glance, worker)| {
+        let model = Model::bounded(plan, worker, memory / usize::from(args.workers));
+        Load::new(model, started, lists, glance)
+    };
     let mut loads: Vec<Load<'_>> = glances.iter().zip(0..).map(load).collect();
     let timeline = Timeline::new(started);
     let measured = measure(args, &options, &phases, &mut client, &mut loads, &glances, timeline)?;
@@ -72,19 +79,18 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     say(&report::summary(&measured));
     say(&Generator::of(&measured.figures).words());
     say(&remarks(args, &loads, &measured));
-    let verified = match measured.failed {
+    let verdict = match measured.failed {
         None => verify_money(args, &options, &mut client, &before, &mut loads)?,
-        Some(_) => false,
+        Some(_) => Verdict::default(),
     };
     say("latency by core and stage, of the measured time:");
     say(&report::stage_table(&measured.stages));
     let stopped = loads.iter().find_map(|load| load.stopped.as_ref());
-    let report = Report::of(args, &measured, verified && args.verify != Verify::None);
+    let report = Report::of(args, environment, &measured, verdict);
     say(&budget::words(&report.budgets));
     if let Some(output) = outputs.report.take() {
-        let environment = page::environment(args, &status);
-        let page =
-            page::of_a_run(&page::Run { args, measured: &measured, report: &report, stopped }, &environment);
+        let run = page::Run { args, measured: &measured, report: &report, stopped };
+        let page = page::of_a_run(&run, report.environment.pairs());
         output.write(|out| out.write_all(page.html().as_bytes()))?;
     }
     if args.json {
@@ -93,7 +99,7 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     let kept = report.budgets.iter().all(|budget| budget.met);
     match measured.failed {
         Some(failure) => Err(failure),
-        None => Ok(verified && stopped.is_none() && kept),
+        None => Ok(verdict.is_right && stopped.is_none() && kept),
     }
 }
 
@@ -270,6 +276,7 @@ fn plan(args: &RunArgs, phases: &[Phase]) -> Plan {
         hot: share(args.hot_share),
         hot_accounts: args.hot_accounts,
         failing: share(args.failing_share),
+        new_accounts: args.new_accounts(),
         seed: args.seed,
         run: fastrand::u32(..),
         started_ms: now.as_millis() as u64,
@@ -287,7 +294,7 @@ fn create_accounts(client: &mut Client, plan: &Plan, status: &Status) -> Result<
     }
     let indexes: Vec<u32> = (0..accounts).collect();
     for chunk in indexes.chunks(REQUEST_RECORDS_MAX) {
-        let wanted: Vec<Account> = chunk.iter().map(|index| plan.account(*index)).collect();
+        let wanted: Vec<Account> = chunk.iter().map(|index| plan.account(0, *index)).collect();
         let created = client.create_accounts(&wanted)?;
         let exists = AccountCode::Exists.number();
         if let Some(refusal) = created.refusals.iter().find(|refusal| refusal.code != exists) {

@@ -203,8 +203,8 @@ impl Recorder {
         now >= self.until
     }
 
-    /// Closes the second, of which `counts` are those at its end, and opens that of `now`. Hands out what was measured in it.
-    pub fn close(&mut self, now: Instant, counts: &Counts, unsent: u64) -> Closed<'_> {
+    /// Closes the second, of which `counts` are those at its end, and opens that of `now`. The p99 latency of it, nanoseconds.
+    pub fn close(&mut self, now: Instant, counts: &Counts, unsent: u64) -> u64 {
         self.series.push(Point {
             slot: (self.second / u64::from(self.series.width)) as u32,
             created: counts.created - self.before.created,
@@ -216,29 +216,16 @@ impl Recorder {
         });
         self.before = *counts;
         self.open(now.saturating_duration_since(self.start).as_secs());
-        Closed { latency: &mut self.latency, raw_latency: &mut self.raw_latency }
+        let p99 = self.latency.value_at_quantile(0.99);
+        self.latency.reset();
+        self.raw_latency.reset();
+        p99
     }
 
     /// The series of the phase that is over; its last second must be closed.
     pub fn take(&mut self) -> Series {
         self.before = Counts::default();
         std::mem::take(&mut self.series)
-    }
-}
-
-/// What was measured in a second that was closed. It is empty again when this is dropped.
-#[derive(Debug)]
-pub struct Closed<'a> {
-    /// Latency of requests, from the time at which they should have been sent.
-    pub latency: &'a mut Histogram<u64>,
-    /// The same from the time at which they were sent.
-    pub raw_latency: &'a mut Histogram<u64>,
-}
-
-impl Drop for Closed<'_> {
-    fn drop(&mut self) {
-        self.latency.reset();
-        self.raw_latency.reset();
     }
 }
 
@@ -260,14 +247,13 @@ mod tests {
         let mut recorder = Recorder::new(start);
         recorder.record(5_000_000, 2_000_000);
         assert!(!recorder.is_over(at(start, 0.999)) && recorder.is_over(at(start, 1.0)));
-        let closed = recorder.close(at(start, 1.0), &counts(100), 0);
-        assert_eq!((closed.latency.len(), closed.raw_latency.len()), (1, 1));
-        drop(closed);
+        let p99 = recorder.close(at(start, 1.0), &counts(100), 0);
+        assert!((4_990_000..5_010_000).contains(&p99), "{p99}");
         recorder.error();
         // It looks at the clock again after two seconds and more, in which nothing came.
-        drop(recorder.close(at(start, 4.2), &counts(100), 7));
+        recorder.close(at(start, 4.2), &counts(100), 7);
         recorder.record(9_000_000, 9_000_000);
-        drop(recorder.close(at(start, 4.5), &counts(300), 3));
+        recorder.close(at(start, 4.5), &counts(300), 3);
         let series = recorder.take();
         let told: Vec<_> = series
             .points
@@ -288,7 +274,7 @@ mod tests {
         for second in 1..=seconds {
             recorder.record(second * 1_000_000, second * 500_000);
             if recorder.is_over(at(start, second as f64)) {
-                drop(recorder.close(at(start, second as f64), &counts(second * 10), second));
+                recorder.close(at(start, second as f64), &counts(second * 10), second);
             }
         }
         let series = recorder.take();

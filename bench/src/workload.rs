@@ -8,7 +8,7 @@
 //! batches `lag` apart take turns: pending, resolution, pending, ... Neighbours are in opposite turns, so a request
 //! holds as many of both; before the first turn is over, what has nothing to resolve is plain.
 
-use crate::draw::{Among, Drawn, Draws};
+use crate::draw::{Among, Drawn, Draws, NOBODY};
 pub use crate::event::{Event, Events, Kind, TIMEOUT_SECONDS};
 use crate::mix::Part;
 pub use crate::mix::{CHAIN, Mix, Workload};
@@ -54,6 +54,8 @@ pub struct Plan {
     pub hot_accounts: u32,
     /// Share of transfers that must be refused, because their credit account is not there, in parts of 2^32.
     pub failing: u64,
+    /// Accounts that are created after each batch, on average: later transfers move money between these, too.
+    pub new_accounts: f64,
     /// What accounts and amounts are drawn from.
     pub seed: u64,
     /// What keeps this run's ids apart from those of other runs in the same millisecond.
@@ -86,6 +88,7 @@ impl Plan {
             hot: 0,
             hot_accounts: 1,
             failing: 0,
+            new_accounts: 0.0,
             seed: 1,
             run: 1,
             started_ms: 1_790_000_000_000,
@@ -99,7 +102,8 @@ impl Plan {
     }
 
     fn draws(&self, worker: u8, batch: u64) -> Draws {
-        let Self { accounts, drawn, hot, hot_accounts, failing, limited, .. } = *self;
+        let Self { drawn, hot, hot_accounts, failing, limited, .. } = *self;
+        let accounts = self.accounts + self.created_before(batch.saturating_sub(self.lag));
         let among = Among { accounts, drawn, hot, hot_accounts, failing, sides: limited };
         Draws::new(self.random(worker, batch), among)
     }
@@ -110,16 +114,31 @@ impl Plan {
         self.sizes.draw(|| self.random(worker, OF_SIZE | batch).u64(..))
     }
 
-    /// The account with this index, as it is created. Limits bind those of even indexes on one side and the others on the other, so
-    /// that nothing has to be paid in first: a transfer from an odd to an even index always passes, and one back passes as far as
-    /// there was one before.
-    pub fn account(&self, index: u32) -> Account {
+    /// How many accounts a worker creates before a batch is sent. A batch draws from those that were before the one `lag` before it: so they
+    /// are there whatever overtakes what, and it follows from the batch's number which these are.
+    pub fn created_before(&self, batch: u64) -> u32 {
+        (batch as f64 * self.new_accounts) as u32
+    }
+
+    /// The accounts that a worker creates after a batch, by index: behind those that were there before.
+    pub fn created_after(&self, batch: u64) -> Range<u32> {
+        self.accounts + self.created_before(batch)..self.accounts + self.created_before(batch + 1)
+    }
+
+    /// The ids of a worker's accounts.
+    pub fn names(&self, worker: u8) -> Names {
+        Names { accounts: self.accounts, created: self.own_id(worker, 0) }
+    }
+
+    /// An account as a worker creates it. Limits bind those of even indexes on one side and the others on the other, so that nothing has to
+    /// be paid in first: a transfer from an odd to an even index always passes, and one back passes as far as there was one before.
+    pub fn account(&self, worker: u8, index: u32) -> Account {
         let flags = match (self.limited, index % 2) {
             (true, 0) => AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
             (true, _) => AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS,
             _ => 0,
         };
-        Account { id: account_id(index), ledger: LEDGER, code: CODE, flags, ..Account::default() }
+        Account { id: self.names(worker).id(index), ledger: LEDGER, code: CODE, flags, ..Account::default() }
     }
 
     /// The events of a batch.
@@ -160,8 +179,8 @@ impl Plan {
     }
 
     /// One of these reads, numbered from 0. A batch that is asked for was answered: by the rule of [`Self::resolves`], all up to that
-    /// one are.
-    pub fn read_after(&self, worker: u8, batch: u64, number: u32) -> Read {
+    /// one are. It is not older than `oldest`.
+    pub fn read_after(&self, worker: u8, batch: u64, number: u32, oldest: u64) -> Read {
         let (lookups, queries) = self.mix.reads();
         let place = u64::from(number + 1) << NUMBER_BITS;
         let (mut random, size) = (self.random(worker, OF_READS | place | batch), self.size(worker, batch));
@@ -169,7 +188,7 @@ impl Plan {
             return Read::Newest(random.u32(..self.accounts), size);
         }
         match self.resolves(batch) {
-            Some(newest) if random.bool() => Read::Transfers(random.u64(..=newest)),
+            Some(newest) if random.bool() && oldest <= newest => Read::Transfers(random.u64(oldest..=newest)),
             _ => Read::Accounts(random, size),
         }
     }
@@ -188,10 +207,14 @@ impl Plan {
     pub fn first_id(&self, worker: u8, batch: u64, ms: u32) -> u128 {
         let sequence = batch * u64::from(self.sizes.max());
         assert!(sequence >> SEQUENCE_BITS == 0, "a worker numbers at most 2^40 transfers");
+        self.own_id(worker, ms) | u128::from(sequence)
+    }
+
+    /// The first id of this run, of a worker and of a millisecond since the start.
+    fn own_id(&self, worker: u8, ms: u32) -> u128 {
         ids::time_part(self.started_ms + u64::from(ms))
             | u128::from(self.run) << (SEQUENCE_BITS + 8)
             | u128::from(worker) << SEQUENCE_BITS
-            | u128::from(sequence)
     }
 
     /// The transfers of a batch, as they are sent. `ms` tells when a batch was made.
@@ -203,13 +226,38 @@ impl Plan {
     ) -> impl Iterator<Item = Transfer> + use<> {
         let first_id = |batch| self.first_id(worker, batch, ms(batch));
         let (first, resolved) = (first_id(batch), self.resolves(batch).map_or(0, first_id));
+        let names = self.names(worker);
         self.events(worker, batch)
             .zip(0_u128..)
-            .map(move |(event, index)| event.transfer(first + index, resolved + index))
+            .map(move |(event, index)| event.transfer(first + index, resolved + index, names))
     }
 }
 
-/// Id of the account with this index.
+/// The ids of the accounts that a worker knows, by their indexes.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// Accounts that every worker knows.
+    accounts: u32,
+    /// Id of the first one that it has created.
+    created: u128,
+}
+
+impl Names {
+    /// Id of the account with this index.
+    #[inline]
+    pub fn id(&self, index: u32) -> u128 {
+        match index.checked_sub(self.accounts) {
+            None => account_id(index),
+            Some(_) if index == NOBODY => NOBODY_ID,
+            Some(place) => self.created + u128::from(place),
+        }
+    }
+}
+
+/// The id of an account that is never there.
+const NOBODY_ID: u128 = u128::MAX - 1;
+
+/// Id of the account with this index, of those that every worker knows.
 pub fn account_id(index: u32) -> u128 {
     u128::from(index) + 1
 }
@@ -344,7 +392,7 @@ mod tests {
             let mut found = [0_u32; 3];
             for number in 0..8_000 {
                 for read in 0..plan.reads_after(1, number) {
-                    match plan.read_after(1, number, read) {
+                    match plan.read_after(1, number, read, 0) {
                         Read::Accounts(random, size) => {
                             assert_eq!(
                                 plan.lookup_accounts(random, size).filter(|id| (1..=50).contains(id)).count(),
@@ -400,6 +448,36 @@ mod tests {
             );
         }
         assert!(sizes.len() > 50 && sizes.last() <= Some(&100), "{sizes:?}");
+    }
+
+    /// What a batch names was created after a batch more than `lag` before it; every account that is created gets to be used, and its id is
+    /// the worker's own.
+    #[test]
+    fn later_batches_draw_from_the_accounts_of_earlier_ones() {
+        for new_accounts in [0.3, 1.0, 7.5] {
+            let plan = Plan { new_accounts, ..plan(Workload::Mixed, 100) };
+            let mut there: BTreeSet<u128> = (0..50).map(account_id).collect();
+            let (mut created, mut used) = (Vec::new(), BTreeSet::new());
+            for number in 0..200_u64 {
+                if let Some(earlier) = number.checked_sub(plan.lag + 1) {
+                    let ids = plan.created_after(earlier).map(|index| plan.account(4, index).id);
+                    there.extend(ids.inspect(|id| created.push(*id)));
+                }
+                for transfer in transfers(&plan, number) {
+                    for id in [transfer.debit_account_id, transfer.credit_account_id] {
+                        assert!(there.contains(&id), "{id:032x} in {number} with {new_accounts}");
+                        used.insert(id);
+                    }
+                }
+            }
+            let expected = 50 + (196.0 * new_accounts) as usize;
+            assert_eq!((there.len(), created.len()), (expected, expected - 50), "each is another one");
+            assert!(created.iter().take(created.len() / 2).all(|id| used.contains(id)));
+            assert!(
+                created.iter().all(|id| plan.account(5, 50).id > *id),
+                "workers have ranges of their own"
+            );
+        }
     }
 
     #[test]

@@ -36,8 +36,19 @@ fn an_honest_ledger_is_verified() {
         assert_eq!(report["verified"], true);
         assert!(report["transfers"].as_u64() > Some(0), "{text}");
         assert_eq!((&report["refused"], &report["shards"]), (&0.into(), &2.into()));
+        let environment = &report["environment"];
+        assert_eq!(
+            (&environment["server_shards"], &environment["seed"]),
+            (&"2".into(), &"1".into()),
+            "{text}"
+        );
+        assert!(environment["arguments"].as_str().is_some_and(|words| words.contains(&address)), "{text}");
+        for (name, value) in environment.as_object().expect("an object") {
+            let value = value.as_str().expect("a text");
+            assert!(text.contains(&format!(" {value}")), "{name} {value} is missing in {text}");
+        }
         let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
-        assert_eq!(keys.len(), 29, "{keys:?}");
+        assert_eq!(keys.len(), 33, "{keys:?}");
         assert!(text.contains("verified: 50 of 50 accounts"), "{text}");
         assert_eq!(text.lines().filter(|line| line.contains(" flush ")).count(), 2, "{text}");
     }
@@ -116,6 +127,52 @@ fn sizes_accounts_and_shares_of_any_distribution_are_verified() {
         let output = bench(&start(Manner::InventsMoney), more);
         assert_eq!(output.status.code(), Some(1), "{more:?}: {}", stdout(&output));
     }
+}
+
+/// While the load runs, accounts are created, and money is moved between them: all of it is verified, and a ledger that lies is found out.
+#[test]
+fn accounts_that_are_created_under_load_are_verified() {
+    let growing = ["--mix", "plain=4,two-phase=2,linked=2,account=1,lookup=1", "--connections", "2"];
+    for more in [
+        &[][..],
+        &["--sizes", "uniform:1..60"],
+        &["--workers", "2", "--batch", "3"],
+        &["--accounts-drawn", "zipf"],
+    ] {
+        let address = start(Manner::Honest);
+        // Twice on the same ledger: each run has new accounts of its own.
+        for _ in 0..2 {
+            let output = bench(&address, &[&growing, more].concat());
+            let (text, report) = (stdout(&output), json(&output));
+            assert_eq!(output.status.code(), Some(0), "{more:?}: {text}");
+            assert_eq!((&report["verified"], &report["refused"]), (&true.into(), &0.into()), "{text}");
+            assert!(report["accounts"].as_u64() > Some(0), "{text}");
+            assert!(report["account_latency_us"]["p50"].as_f64() > Some(0.0), "{text}");
+            let line = text.lines().find(|line| line.contains("accounts hold exactly")).expect("a line");
+            let verified = line.split_whitespace().nth(1).expect("a number").replace(',', "");
+            assert!(verified.parse::<u64>().expect("a number") > 50, "{text}");
+        }
+    }
+    for (manner, words) in
+        [(Manner::ForgetsAnAccount, "not found"), (Manner::InventsMoney, "of this run DIFFER")]
+    {
+        let output = bench(&start(manner), &growing);
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(1), "{manner:?}: {text}");
+        assert!(text.contains(words) && text.contains("NOT VERIFIED"), "{manner:?}: {text}");
+    }
+}
+
+#[test]
+fn a_ledger_that_takes_no_more_accounts_ends_the_load_and_is_verified() {
+    let output = bench(&start(Manner::FillsUpWithAccounts), &["--mix", "plain=1,account=1", "--batch", "20"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("stopped early, the server refused a request: a new account: limit_reached"),
+        "{text}"
+    );
+    assert_eq!(json(&output)["verified"], true, "{text}");
 }
 
 #[test]

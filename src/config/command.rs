@@ -88,7 +88,8 @@ fn commented(text: &str) -> String {
     lines.map(|line| if is_key(line) { format!("#{line}") } else { line.to_owned() }).collect()
 }
 
-fn text(value: &Value) -> String {
+/// A value as it counts, in the largest unit in which it is whole.
+pub fn text(value: &Value) -> String {
     let unit = value.setting.unit;
     match &value.text {
         // As it counts, whatever it was written in.

@@ -56,7 +56,7 @@ impl Requests {
     /// Makes the next one, with its transfers changed.
     pub fn make_with(&mut self, frame: &mut RequestFrame, change: impl FnOnce(&mut [Transfer])) {
         frame.begin(Command::CreateTransfers, self.model.next_size() as usize);
-        let ms = self.model.batches.len() as u64 * REQUEST_MS;
+        let ms = self.model.kept.sent() * REQUEST_MS;
         let number = self.model.send(ms as u32, frame.records_mut());
         change(frame.records_mut());
         frame.seal(number + 1, 0);

@@ -3,7 +3,7 @@
 use crate::peer::{Balance, Peer};
 use auriga_bench::differences::Differences;
 use auriga_bench::failure::Failure;
-use auriga_bench::model::{BatchState, Model, Sums};
+use auriga_bench::model::{Model, Sums};
 use auriga_bench::report::{count, say};
 use auriga_bench::workload::account_id;
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
@@ -18,8 +18,7 @@ pub fn verify(peer: &mut dyn Peer, model: &mut Model) -> Result<bool, Failure> {
         |side: fn(&Balance) -> i64| balances.values().map(|balance| i128::from(side(balance))).sum::<i128>();
     let (debits, credits) = (total(|balance| balance.debits), total(|balance| balance.credits));
 
-    let executed = model.batches.iter().filter(|batch| batch.state == BatchState::Executed).count() as u64;
-    let acknowledged = executed * u64::from(model.plan.sizes.max());
+    let acknowledged = model.executed * u64::from(model.plan.sizes.max());
     let stored = peer.count()?;
     let (right, transfers) = check_transfers(peer, model)?;
 
@@ -77,7 +76,7 @@ fn check_transfers(peer: &mut dyn Peer, model: &Model) -> Result<(u64, Differenc
     let (mut right, mut differences) = (0, Differences::default());
     let size = u128::from(model.plan.sizes.max());
     let at_once = (REQUEST_RECORDS_MAX / model.plan.sizes.max() as usize).max(1);
-    let numbers: Vec<u64> = (0..model.batches.len() as u64).collect();
+    let numbers: Vec<u64> = (0..model.kept.sent()).collect();
     for group in numbers.chunks(at_once) {
         let first_ids: Vec<u128> = group.iter().map(|number| model.first_id(*number)).collect();
         let ids: Vec<u128> = first_ids.iter().flat_map(|first| *first..first + size).collect();

@@ -8,6 +8,9 @@ use std::collections::HashMap;
 /// Which of the things of a kind goes wrong.
 const UNLUCKY: u64 = 50;
 
+/// The account that is forgotten, or the last one for which there is room.
+const ACCOUNTS_MAX: u64 = 300;
+
 #[derive(Default)]
 pub struct Ledger {
     pub manner: Manner,
@@ -18,6 +21,8 @@ pub struct Ledger {
     transfers: HashMap<u128, Option<Transfer>>,
     /// Pending transfers that are neither posted nor voided.
     open: HashMap<u128, Transfer>,
+    /// Accounts that were asked for and were not there.
+    asked: u64,
     created: u64,
     posts: u64,
     voids: u64,
@@ -39,6 +44,15 @@ impl Ledger {
             if self.accounts.contains_key(&account.id) {
                 refusals.push(EventResult::refused(index, AccountCode::Exists.number()));
                 continue;
+            }
+            self.asked += 1;
+            match self.manner {
+                Manner::ForgetsAnAccount if self.asked == ACCOUNTS_MAX => continue,
+                Manner::FillsUpWithAccounts if self.asked > ACCOUNTS_MAX => {
+                    refusals.push(EventResult::refused(index, AccountCode::LimitReached.number()));
+                    continue;
+                }
+                _ => {}
             }
             self.accounts.insert(account.id, Account { timestamp: self.time, ..*account });
         }

@@ -42,6 +42,10 @@ pub enum Manner {
     RefusesHalfAChain,
     /// Answers the first look-up of transfers with an amount that was not sent.
     LooksUpWrongOnce,
+    /// Acknowledges accounts and forgets the 300th.
+    ForgetsAnAccount,
+    /// Has no room for more than 300 accounts.
+    FillsUpWithAccounts,
     /// Answers one request only after [`STALL`], and nothing else meanwhile.
     Stalls,
 }

@@ -72,6 +72,7 @@ impl Shard {
         counters.ids = execution.ledger.ids.len() as u64;
         counters.pendings = execution.ledger.pendings.len() as u64;
         let shards = config.placement.shards();
+        let ids_from_ms = execution.plan().terms.ids_from_ms;
         let mut encode_histograms = || {
             let report = histograms.whole().report(u32::from(config.shard.0), config.cpu, u32::from(shards));
             report.encode()
@@ -79,6 +80,7 @@ impl Shard {
         let mut encode_status = |sum: &Counters, digest: bool, seen: Seen| {
             let digest = digest.then(|| whole_digest(sum.digest, seen));
             let mut status = config.status(*incarnation, sum, seen, digest);
+            status.ids_from_ms = ids_from_ms;
             status_hook(&mut status);
             status.encode()
         };

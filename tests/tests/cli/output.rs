@@ -116,6 +116,8 @@ fn status_and_inspect_print_what_they_promise() {
         "accounts_max",
         "ids",
         "ids_max",
+        "ids_from_ms",
+        "settings",
         "transfers_created",
         "transfers_refused",
         "bytes_logged",
@@ -130,6 +132,9 @@ fn status_and_inspect_print_what_they_promise() {
     assert_eq!(status["state"], "serving");
     let said = (&status["cluster"], &status["id_mode"], &status["shards"], &status["incarnation"]);
     assert_eq!(said, (&7.into(), &"any".into(), &2.into(), &1.into()));
+    let settings = &status["settings"];
+    assert_eq!((&settings["data"], &settings["shards"]), (&text(&data).into(), &"2".into()), "{status}");
+    assert_eq!(settings["checkpoint-every"], "2 GiB", "{status}");
     let plain = run_auriga(&["status", "--address", server.address()]).expect(0, &[]).stdout;
     for row in ["version", "cluster", "shards", "epoch", "connections", "log files"] {
         assert!(plain.lines().any(|line| line.starts_with(row)), "{row} is missing in\n{plain}");

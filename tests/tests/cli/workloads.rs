@@ -63,9 +63,10 @@ fn any_mix_of_sizes_and_accounts_is_verified() {
     let data = scratch.join("data");
     format(&data);
     let server = Start::new(&data).shards(2).with(&["--history", "on"]).serve();
-    let cases: [&[&str]; 3] = [
+    let cases: [&[&str]; 4] = [
         &["--mix", "plain=8,two-phase=4,linked=4,lookup=1,query=1", "--accounts-drawn", "zipf:1.0"],
         &["--mix", "plain=2,two-phase=1,lookup=1,query=3", "--accounts-drawn", "ping-pong"],
+        &["--mix", "plain=4,two-phase=2,linked=2,query=1,account=2", "--workers", "2"],
         &["--mix", "two-phase=1,linked=1", "--rate", "5000", "--arrivals", "poisson"],
     ];
     for case in cases {
@@ -77,6 +78,7 @@ fn any_mix_of_sizes_and_accounts_is_verified() {
             serde_json::from_str(finished.stdout.lines().last().expect("a line")).expect("JSON");
         assert_eq!((&report["verified"], &report["workload"]), (&true.into(), &case[1].into()), "{report}");
         assert_eq!(report["lookups"].as_u64() > Some(0), case[1].contains("query"), "{report}");
+        assert_eq!(report["accounts"].as_u64() > Some(0), case[1].contains("account"), "{report}");
     }
     server.stop();
 }
