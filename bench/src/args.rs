@@ -104,6 +104,9 @@ pub struct RunArgs {
     /// The files that it leaves.
     #[command(flatten)]
     pub outputs: OutputArgs,
+    /// Write a report for people: one HTML file that needs no other
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// What must be reached, or the exit code is 1, as in p99<10ms or refused<=0; may be repeated
     #[arg(long, value_name = "BUDGET", value_parser = budget::of_a_run)]
     pub require: Vec<Budget>,

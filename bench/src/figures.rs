@@ -126,6 +126,11 @@ impl Figures {
         self.last_reply = self.last_reply.max(other.last_reply);
     }
 
+    /// Transfers acknowledged as created a second.
+    pub fn rate(&self) -> f64 {
+        self.counts.created as f64 / self.seconds().max(1e-9)
+    }
+
     /// Seconds from the first send to the last acknowledgement.
     pub fn seconds(&self) -> f64 {
         match (self.first_send, self.last_reply) {

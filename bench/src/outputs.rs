@@ -1,15 +1,19 @@
 //! The files that a run leaves: opened before anything is sent, so that a path that can't be written is no lost run.
 
 use crate::failure::Failure;
+use crate::report::StageRow;
+use crate::timeline::Timeline;
+use auriga_plots::figures::distribution;
+use hdrhistogram::Histogram;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Which files are wanted.
+/// Which files of what is measured are wanted.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct OutputArgs {
-    /// Write latencies as a log of HdrHistogram, for auriga histograms: the generator's for each second, each core's of the measured time
+    /// Write latencies as a log of HdrHistogram, for auriga histograms: the generator's for each second, and of run each core's
     #[arg(long, value_name = "FILE")]
     pub hlog: Option<PathBuf>,
     /// Write rate, latency, refusals and errors of every second, warm-up included, as CSV
@@ -18,9 +22,6 @@ pub struct OutputArgs {
     /// Write the distribution of the latency in the text that HdrHistogram's tools plot (.hgrm), microseconds
     #[arg(long, value_name = "FILE")]
     pub percentiles: Option<PathBuf>,
-    /// Write a report for people: one HTML file that needs no other
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
 }
 
 /// A file that is open and not written yet. If it never is, it is removed again.
@@ -58,21 +59,40 @@ pub struct Outputs {
 
 impl Outputs {
     /// Opens them all, or says which can't be.
-    pub fn open(args: &OutputArgs, requests: Option<&Path>) -> Result<Self, Failure> {
-        let open = |flag, path: &Option<PathBuf>| {
-            path.as_ref().map(|path| Output::open(flag, path, Existing::Refused)).transpose()
+    pub fn open(args: &OutputArgs, report: Option<&Path>, requests: Option<&Path>) -> Result<Self, Failure> {
+        let open = |flag, path: Option<&Path>| {
+            path.map(|path| Output::open(flag, path, Existing::Refused)).transpose()
         };
         let outputs = Self {
-            hlog: open("--hlog", &args.hlog)?,
-            csv: open("--csv", &args.csv)?,
-            percentiles: open("--percentiles", &args.percentiles)?,
-            report: open("--report", &args.report)?,
+            hlog: open("--hlog", args.hlog.as_deref())?,
+            csv: open("--csv", args.csv.as_deref())?,
+            percentiles: open("--percentiles", args.percentiles.as_deref())?,
+            report: open("--report", report)?,
             requests: requests
                 .map(|path| Output::open("--requests", path, Existing::Replaced))
                 .transpose()?,
         };
         outputs.check_that_they_differ()?;
         Ok(outputs)
+    }
+
+    /// Writes what was measured: over this time, with these latencies, and the server's stages.
+    pub fn write_measured(
+        &mut self,
+        timeline: &Timeline,
+        latency: &Histogram<u64>,
+        stages: &[StageRow],
+    ) -> Result<(), Failure> {
+        if let Some(output) = self.hlog.take() {
+            output.write(|out| timeline.write_hlog(out, stages))?;
+        }
+        if let Some(output) = self.csv.take() {
+            output.write(|out| timeline.write_csv(out))?;
+        }
+        if let Some(output) = self.percentiles.take() {
+            output.write(|out| out.write_all(distribution(latency).as_bytes()))?;
+        }
+        Ok(())
     }
 
     fn check_that_they_differ(&self) -> Result<(), Failure> {
@@ -171,10 +191,10 @@ mod tests {
         for path in ["/dev/null", "/dev/null"] {
             let args =
                 OutputArgs { csv: Some(path.into()), hlog: Some(path.into()), ..OutputArgs::default() };
-            assert!(Outputs::open(&args, None).is_ok(), "what is no file can be named twice");
+            assert!(Outputs::open(&args, None, None).is_ok(), "what is no file can be named twice");
         }
         let args = OutputArgs { csv: Some(path.clone()), hlog: Some(path.clone()), ..OutputArgs::default() };
-        assert_eq!(Outputs::open(&args, None).expect_err("one file").exit_code(), 2);
+        assert_eq!(Outputs::open(&args, None, None).expect_err("one file").exit_code(), 2);
         assert!(!path.exists());
     }
 }

@@ -76,9 +76,11 @@ fn verdicts(run: &Run<'_>) -> Vec<Section> {
     }
     match report.verification {
         Some(coverage) if report.verified => {
+            let looked_up = count(coverage.looked_up);
+            let words = coverage.words();
             say(
                 true,
-                format!("Verified: every balance, and the transfers of requests: {}", coverage.words()),
+                format!("Verified: every balance, and the transfers of {looked_up} requests ({words})"),
             );
         }
         None if measured.failed.is_none() => say(false, "Not verified: --verify none".into()),

@@ -96,33 +96,8 @@ impl Report {
     /// Of a run.
     pub fn of(args: &RunArgs, environment: Environment, measured: &Measured, verdict: Verdict) -> Self {
         let mut report = Self::without_budgets(args, environment, measured, verdict);
-        let found = |budget: &Budget| budget.judge(report.found(budget.measure, &measured.figures));
-        report.budgets = args.require.iter().map(found).collect();
+        report.budgets = judge(&args.require, &measured.figures);
         report
-    }
-
-    /// What was measured of what a budget is about: nanoseconds of times; `None` if no request was answered, of which nothing
-    /// good can be said.
-    fn found(&self, measure: &str, figures: &Figures) -> Option<f64> {
-        let at = |quantile| figures.latency.value_at_quantile(quantile) as f64;
-        if figures.latency.is_empty() {
-            return None;
-        }
-        Some(match measure {
-            "p50" => at(0.5),
-            "p90" => at(0.9),
-            "p99" => at(0.99),
-            "p999" => at(0.999),
-            "max" => at(1.0),
-            "transfers_per_second" => self.transfers_per_second,
-            "transfers" => self.transfers as f64,
-            "refused" => self.refused as f64,
-            "errors" => self.errors as f64,
-            "unsent" => self.unsent as f64,
-            "unanswered" => self.unanswered as f64,
-            "generator_busy" => self.generator.busiest_share,
-            other => unreachable!("budget::OF_A_RUN has no {other}"),
-        })
     }
 
     fn without_budgets(
@@ -134,7 +109,7 @@ impl Report {
         let Measured { figures, status, bytes_logged, flushes, .. } = measured;
         let Counts { created, refused, pendings, posts, voids, chains, accounts } = figures.counts;
         Self {
-            transfers_per_second: created as f64 / figures.seconds().max(1e-9),
+            transfers_per_second: figures.rate(),
             transfers: created,
             seconds: figures.seconds(),
             refused,
@@ -169,6 +144,35 @@ impl Report {
             environment,
         }
     }
+}
+
+/// Holds budgets against what was measured.
+pub fn judge(budgets: &[Budget], figures: &Figures) -> Vec<Judged> {
+    budgets.iter().map(|budget| budget.judge(found(budget.measure, figures))).collect()
+}
+
+/// What was measured of what a budget is about: nanoseconds of times; `None` if no request was answered, of which nothing good can
+/// be said.
+fn found(measure: &str, figures: &Figures) -> Option<f64> {
+    let at = |quantile| figures.latency.value_at_quantile(quantile) as f64;
+    if figures.latency.is_empty() {
+        return None;
+    }
+    Some(match measure {
+        "p50" => at(0.5),
+        "p90" => at(0.9),
+        "p99" => at(0.99),
+        "p999" => at(0.999),
+        "max" => at(1.0),
+        "transfers_per_second" => figures.rate(),
+        "transfers" => figures.counts.created as f64,
+        "refused" => figures.counts.refused as f64,
+        "errors" => figures.errors as f64,
+        "unsent" => figures.unsent as f64,
+        "unanswered" => figures.unanswered as f64,
+        "generator_busy" => Generator::of(figures).busiest_share,
+        other => unreachable!("budget::OF_A_RUN has no {other}"),
+    })
 }
 
 /// Quantiles in microseconds.

@@ -18,7 +18,6 @@ use crate::steps::{Knee, PhaseReport};
 use crate::timeline::Timeline;
 use crate::verify;
 use crate::workload::{Plan, Workload};
-use auriga_plots::figures::distribution;
 use auriga_signals::Glance;
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use auriga_wire::report::Status;
@@ -45,7 +44,7 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
         say(&outline::table(args, &phases));
         return Ok(true);
     }
-    let mut outputs = Outputs::open(&args.outputs, args.requests.as_deref())?;
+    let mut outputs = Outputs::open(&args.outputs, args.report.as_deref(), args.requests.as_deref())?;
     let options =
         Options { read_timeout: Duration::from_secs_f64(args.timeout.max(0.001)), ..Options::default() };
     let mut client = Client::connect(&args.address, options.clone())?;
@@ -74,7 +73,10 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     let mut loads: Vec<Load<'_>> = glances.iter().zip(0..).map(load).collect();
     let timeline = Timeline::new(started);
     let measured = measure(args, &options, &phases, &mut client, &mut loads, &glances, timeline)?;
-    write_measured(&mut outputs, &measured, started, plan.started_ms)?;
+    outputs.write_measured(&measured.timeline, &measured.figures.latency, &measured.stages)?;
+    if let (Some(output), Some(requests)) = (outputs.requests.take(), &measured.figures.requests) {
+        output.write(|out| write_requests(out, requests, started, plan.started_ms))?;
+    }
 
     say(&report::summary(&measured));
     say(&Generator::of(&measured.figures).words());
@@ -101,29 +103,6 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
         Some(failure) => Err(failure),
         None => Ok(verdict.is_right && stopped.is_none() && kept),
     }
-}
-
-/// Writes the files that need no verification.
-fn write_measured(
-    outputs: &mut Outputs,
-    measured: &Measured,
-    started: Instant,
-    started_ms: u64,
-) -> Result<(), Failure> {
-    let Measured { figures, timeline, stages, .. } = measured;
-    if let Some(output) = outputs.hlog.take() {
-        output.write(|out| timeline.write_hlog(out, stages))?;
-    }
-    if let Some(output) = outputs.csv.take() {
-        output.write(|out| timeline.write_csv(out))?;
-    }
-    if let Some(output) = outputs.percentiles.take() {
-        output.write(|out| out.write_all(distribution(&figures.latency).as_bytes()))?;
-    }
-    if let (Some(output), Some(requests)) = (outputs.requests.take(), &figures.requests) {
-        output.write(|out| write_requests(out, requests, started, started_ms))?;
-    }
-    Ok(())
 }
 
 /// What the load has shown.

@@ -91,6 +91,15 @@ impl Timeline {
         self.bound();
     }
 
+    /// Of something that has one phase, which began with it.
+    pub fn of_one(name: &str, started: Instant, seconds: f64, series: Series) -> Self {
+        let began = SystemTime::now() - started.elapsed();
+        let stretch = Stretch { name: name.into(), measured: true, start: 0.0, seconds, rate: None, series };
+        let mut timeline = Self { began, started, stretches: vec![stretch] };
+        timeline.bound();
+        timeline
+    }
+
     /// Folds points of all phases until they are not too many, or there is one for each phase.
     fn bound(&mut self) {
         let widest = self.stretches.iter().map(|stretch| stretch.series.width).max().unwrap_or(1);

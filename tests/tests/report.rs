@@ -247,7 +247,8 @@ fn pages_of_the_load_generator_work_in_a_browser() {
     let budgets = ["--require", "refused<=0", "--require", "p99<1us"];
     run(&[&["--schedule", text(&schedule)], &files[..], &budgets].concat()).expect(1, &[]);
     let words = [
-        "Verified: every balance and every acknowledged transfer",
+        "Verified: every balance, and the transfers of ",
+        "requests (all of them)",
         "Budget met: refused&lt;=0",
         "Budget missed: p99&lt;1us",
         "Throughput over time",
