@@ -19,8 +19,15 @@ const LINE_LENGTH: usize = 100;
 pub struct Environment(Vec<(String, String)>);
 
 impl Environment {
-    /// Of this machine, this program, and a server; of a run that was asked for with these arguments and this seed.
+    /// Of this machine, this program and a server, of a run with this seed.
     pub fn of(address: &str, status: &Status, seed: Option<u64>) -> Self {
+        let mut all = Self::here(seed);
+        all.add_server(address, status);
+        all
+    }
+
+    /// Of this machine and this program alone.
+    pub fn here(seed: Option<u64>) -> Self {
         let mut all = Self::default();
         all.add("date", jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         all.add("arguments", std::env::args().skip(1).collect::<Vec<_>>().join(" "));
@@ -31,7 +38,6 @@ impl Environment {
         all.add("auriga_bench_commit", env!("AURIGA_COMMIT"));
         all.add("rustc", env!("AURIGA_RUSTC"));
         all.add_machine();
-        all.add_server(address, status);
         all
     }
 

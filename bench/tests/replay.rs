@@ -2,37 +2,18 @@
 
 #[allow(dead_code, reason = "each test file uses its part of the helper")]
 mod fake_ledger;
+#[allow(dead_code, reason = "each test file uses its part of the helper")]
+mod program;
 
 use fake_ledger::{Manner, STALL, start};
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use program::{Temporary, run};
+use std::process::Output;
 
 const HEADER: &str = "date,id,debit_account,credit_account,amount_minor,code\n";
 
-/// A file that is removed with this value.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("auriga-bench-{}-{name}.csv", std::process::id()));
-        std::fs::write(&path, text).expect("written");
-        Self(path)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).expect("removed");
-    }
-}
-
 fn replay(address: &str, file: &Temporary, more: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_auriga-bench"))
-        .args(["replay", "--address", address, "--batch", "7"])
-        .arg(&file.0)
-        .args(more)
-        .output()
-        .expect("the program starts");
+    let replay = ["replay", "--address", address, "--batch", "7", file.path()];
+    let Output { status, stdout, stderr } = run(&[&replay, more].concat());
     (status.code(), [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat())
 }
 
@@ -57,7 +38,7 @@ fn balances(change: u64) -> String {
 #[test]
 fn a_file_is_applied_once_however_often_it_is_sent() {
     let (file, expected) = (Temporary::new("rows", &rows()), Temporary::new("balances", &balances(0)));
-    let path = expected.0.to_str().expect("UTF-8");
+    let path = expected.path();
     let address = start(Manner::Honest);
     let (code, text) = replay(&address, &file, &[]);
     assert_eq!(code, Some(0), "{text}");
@@ -79,8 +60,7 @@ fn a_server_that_hangs_up_again_and_again_is_survived() {
 #[test]
 fn other_balances_and_refused_rows_are_told() {
     let (file, wrong) = (Temporary::new("wrong", &rows()), Temporary::new("wrong-balances", &balances(1)));
-    let (code, text) =
-        replay(&start(Manner::Honest), &file, &["--balances", wrong.0.to_str().expect("UTF-8")]);
+    let (code, text) = replay(&start(Manner::Honest), &file, &["--balances", wrong.path()]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("NOT VERIFIED: 8 of 9") && text.contains("account 3: found debits"), "{text}");
     let (code, text) = replay(&start(Manner::RefusesSome), &file, &[]);

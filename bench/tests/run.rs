@@ -2,18 +2,16 @@
 
 #[allow(dead_code, reason = "each test file uses its part of the helper")]
 mod fake_ledger;
+#[allow(dead_code, reason = "each test file uses its part of the helper")]
+mod program;
 
 use fake_ledger::{Manner, STALL, start};
-use std::process::{Command, Output};
+use program::{Temporary, run};
+use std::process::Output;
 
 fn bench(address: &str, more: &[&str]) -> Output {
     let brief = ["--accounts", "50", "--batch", "100", "--warm-up", "0.05", "--seconds", "0.2", "--json"];
-    Command::new(env!("CARGO_BIN_EXE_auriga-bench"))
-        .args(["run", "--address", address])
-        .args(brief)
-        .args(more)
-        .output()
-        .expect("the program starts")
+    run(&[&["run", "--address", address], &brief[..], more].concat())
 }
 
 fn stdout(output: &Output) -> String {
@@ -303,27 +301,6 @@ fn a_connection_lost_fails_the_run() {
     assert!(report["unanswered"].as_u64() > Some(0) && report["shards"] == 2, "{report}");
 }
 
-/// A file that is removed with this value.
-struct Temporary(std::path::PathBuf);
-
-impl Temporary {
-    fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("auriga-bench-{}-{name}.toml", std::process::id()));
-        std::fs::write(&path, text).expect("written");
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("UTF-8")
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).expect("removed");
-    }
-}
-
 const SCHEDULE: &str = r#"
 [[phase]]
 name = "warm-up"
@@ -350,17 +327,13 @@ in_flight = 1
 "#;
 
 fn scheduled(address: &str, file: &Temporary, more: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_auriga-bench"))
-        .args(["run", "--address", address, "--accounts", "50", "--batch", "100", "--json"])
-        .args(["--schedule", file.path()])
-        .args(more)
-        .output()
-        .expect("the program starts")
+    let run_with = ["run", "--address", address, "--accounts", "50", "--batch", "100", "--json"];
+    run(&[&run_with[..], &["--schedule", file.path()], more].concat())
 }
 
 #[test]
 fn a_schedule_is_run_phase_by_phase_and_verified() {
-    let file = Temporary::new("schedule", SCHEDULE);
+    let file = Temporary::new("schedule.toml", SCHEDULE);
     let output = scheduled(&start(Manner::Honest), &file, &["--shorten", "10", "--arrivals", "constant"]);
     let (text, report) = (stdout(&output), json(&output));
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -385,7 +358,7 @@ fn a_schedule_is_run_phase_by_phase_and_verified() {
 
 #[test]
 fn a_plan_says_what_is_needed_and_needs_no_server() {
-    let file = Temporary::new("plan", SCHEDULE);
+    let file = Temporary::new("plan.toml", SCHEDULE);
     let output = scheduled("127.0.0.1:1", &file, &["--plan"]);
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -398,7 +371,7 @@ fn a_plan_says_what_is_needed_and_needs_no_server() {
 
 #[test]
 fn mistakes_in_a_schedule_name_file_line_and_key() {
-    let file = Temporary::new("mistake", &SCHEDULE.replace("every", "evry"));
+    let file = Temporary::new("mistake.toml", &SCHEDULE.replace("every", "evry"));
     let cases = [
         (&[][..], "mistake.toml:18: found unknown key `evry`: did you mean `every`?"),
         (&["--rate", "1"], "--schedule"),
@@ -434,9 +407,6 @@ fn exit_codes_tell_usage_and_environment_apart() {
         assert_eq!(output.status.code(), Some(2), "{more:?}");
     }
     let address = start(Manner::Honest);
-    let output = Command::new(env!("CARGO_BIN_EXE_auriga-bench"))
-        .args(["run", "--address", &address, "--accounts", "200000"])
-        .output()
-        .expect("the program starts");
+    let output = run(&["run", "--address", &address, "--accounts", "200000"]);
     assert_eq!(output.status.code(), Some(2), "more accounts than the server holds");
 }

@@ -10,6 +10,8 @@ use std::io::Read;
 
 /// What names of our own runs begin with.
 const OURS: &str = "auriga";
+/// What names of a server's settings begin with in the environment of our runs.
+const OF_SERVER: &str = "server_";
 
 /// Of the JSON of a run: `auriga-bench run` and `auriga-peer run` have these alike.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,8 +20,24 @@ struct Run {
     latency_us: Latency,
     verified: bool,
     batch: u32,
+    /// Of other ledgers.
     #[serde(default)]
     settings: BTreeMap<String, String>,
+    /// Of ours: the settings of the server are among it.
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+}
+
+impl Run {
+    fn settings(&self) -> BTreeMap<String, String> {
+        let of_server = |(name, value): (&String, &String)| {
+            name.strip_prefix(OF_SERVER).map(|name| (name.to_string(), value.clone()))
+        };
+        match self.settings.is_empty() {
+            true => self.environment.iter().filter_map(of_server).collect(),
+            false => self.settings.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
@@ -128,7 +146,7 @@ fn sum_up(name: String, connections: u32, runs: &[Run]) -> System {
         verified: runs.iter().all(|run| run.verified),
         to_ours: None,
         runs: runs.iter().map(|run| run.transfers_per_second).collect(),
-        settings: runs[0].settings.clone(),
+        settings: runs[0].settings(),
     }
 }
 
@@ -182,7 +200,7 @@ mod tests {
     fn line(name: &str, batch: u32, rate: f64, verified: bool) -> String {
         format!(
             "{name} 16 {{\"transfers_per_second\":{rate},\"latency_us\":{{\"p50\":1,\"p99\":{rate},\"p999\":3,\"max\":4}},\
-             \"verified\":{verified},\"batch\":{batch},\"shards\":2}}\n"
+             \"verified\":{verified},\"batch\":{batch},\"shards\":2,\"environment\":{{\"seed\":\"1\",\"server_spin\":\"50 us\"}}}}\n"
         )
     }
 
@@ -210,6 +228,7 @@ mod tests {
         ];
         assert_eq!(found.iter().map(short).collect::<Vec<_>>(), expected);
         assert_eq!(found[0].runs, [100.0, 300.0, 120.0]);
+        assert_eq!(found[0].settings, BTreeMap::from([("spin".to_string(), "50 us".to_string())]));
         assert_eq!(table(&found).lines().count(), 5);
     }
 

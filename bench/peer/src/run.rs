@@ -7,6 +7,7 @@ use crate::args::RunArgs;
 use crate::durable;
 use crate::peer::{Sender, Settings, System};
 use crate::verify::verify;
+use auriga_bench::environment::Environment;
 use auriga_bench::failure::Failure;
 use auriga_bench::figures::Figures;
 use auriga_bench::model::Model;
@@ -35,6 +36,7 @@ struct Report {
     tried_again: u64,
     latency_us: Latency,
     settings: Settings,
+    environment: Environment,
 }
 
 /// What the threads share: the model that makes their requests.
@@ -55,6 +57,8 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     }
     let mut peer = system.connect(&args.address)?;
     let settings = peer.settings()?;
+    let environment = Environment::here(Some(args.seed));
+    say(&environment.words());
     say(&introduction(args, &settings));
     durable::check(&settings, peer.durable())?;
     peer.create(args.accounts)?;
@@ -87,6 +91,7 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
             tried_again,
             latency_us: Latency::of(&figures.latency),
             settings,
+            environment,
         };
         say(&serde_json::to_string(&report).map_err(|error| Failure::Failed(error.to_string()))?);
     }
