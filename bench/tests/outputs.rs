@@ -2,12 +2,15 @@
 
 #[allow(dead_code, reason = "each test file uses its part of the helper")]
 mod fake_ledger;
+#[allow(dead_code, reason = "each test file uses its part of the helper")]
+mod program;
 
 use auriga_plots::recording::{Choice, Core, Recording};
 use fake_ledger::{Manner, start};
+use program::run as bench;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 /// A directory that is removed with this value.
 struct Scratch(PathBuf);
@@ -34,13 +37,9 @@ impl Drop for Scratch {
     }
 }
 
-fn program(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_auriga-bench")).args(arguments).output().expect("the program starts")
-}
-
 fn run(address: &str, more: &[&str]) -> Output {
     let brief = ["--accounts", "50", "--batch", "100", "--warm-up", "0.1", "--seconds", "0.3", "--json"];
-    program(&[&["run", "--address", address][..], &brief, more].concat())
+    bench(&[&["run", "--address", address][..], &brief, more].concat())
 }
 
 fn stdout(output: &Output) -> String {
@@ -120,6 +119,37 @@ fn files_hold_what_the_run_has_shown() {
             std::fs::remove_file(file).expect("removed");
         }
     }
+}
+
+/// Rows of a file are replayed as `run` sends its own, with the same files and budgets.
+#[test]
+fn a_replay_has_outputs_and_budgets_too() {
+    let scratch = Scratch::new("replay");
+    let [rows, hlog, csv, hgrm] = ["rows.csv", "a.hlog", "a.csv", "a.hgrm"].map(|name| scratch.join(name));
+    let row = |id: u32| format!("{id},{},{},10,1\n", id % 4 + 1, id % 5 + 5);
+    let text: String = (1..=1_000).map(row).collect();
+    std::fs::write(&rows, "id,debit_account,credit_account,amount_minor,code\n".to_string() + &text)
+        .expect("written");
+    let replay = |address: &str, more: &[&str]| {
+        bench(&[&["replay", &rows, "--address", address, "--batch", "50", "--json"], more].concat())
+    };
+    let files = ["--hlog", &hlog, "--csv", &csv, "--percentiles", &hgrm];
+    let budgets = ["--require", "refused<=0", "--require", "p99<100s", "--require", "max<1us"];
+    let output = replay(&start(Manner::Honest), &[&files[..], &budgets].concat());
+    expect(&output, 1, &["budget missed: max<1us", "verified"]);
+    assert_eq!(json(&output)["budgets"][0]["met"], true);
+    let recording = Recording::read(read(&hlog).as_bytes(), &Choice::default()).expect("a log");
+    let counts: Vec<u64> = recording.rows.iter().map(|row| row.histogram.len()).collect();
+    assert_eq!(counts, [20, 20], "corrected and raw, of 20 requests");
+    assert!(read(&hgrm).contains("Total count    =           20]"));
+    let lines = read(&csv);
+    assert!(lines.lines().nth(1).is_some_and(|line| line.contains(",replay,true,")), "{lines}");
+    expect(&replay(&start(Manner::Honest), &files), 2, &["found a file of "]);
+
+    let again = replay(&start(Manner::HangsUp), &["--require", "errors<=0"]);
+    expect(&again, 1, &["budget missed: errors<=0"]);
+    assert_eq!(json(&again)["verified"], true, "what was lost was sent again");
+    expect(&replay("127.0.0.1:1", &["--require", "p98<1s"]), 2, &["unknown measure"]);
 }
 
 #[test]
@@ -208,7 +238,7 @@ fn runs_and_groups_are_compared() {
     let (before, after) = (format!("before={a},{b}"), format!("after={c},{d}"));
     let groups = ["compare", "--group", &before, "--group", &after, "--json"];
     let page = scratch.join("page.html");
-    let output = program(&[&groups[..], &["--report", &page]].concat());
+    let output = bench(&[&groups[..], &["--report", &page]].concat());
     let text = expect(&output, 0, &["after to before: transfers/s × 0.5", "transfers/s  before     2"]);
     let found = json(&output);
     let rates: Vec<&Value> =
@@ -220,19 +250,19 @@ fn runs_and_groups_are_compared() {
     for words in ["before (2 runs)", "within the spread", "class=\"curve k1\"", "<polygon"] {
         assert!(html.contains(words), "{words} is missing in the page");
     }
-    expect(&program(&[&groups[..], &["--report", &page]].concat()), 2, &["found a file of "]);
+    expect(&bench(&[&groups[..], &["--report", &page]].concat()), 2, &["found a file of "]);
 
     let kept = ["--require", "ratio>=0.3", "--require", "ratio<=0.7"];
-    expect(&program(&[&groups[..], &kept].concat()), 0, &["budgets: all 2 met"]);
+    expect(&bench(&[&groups[..], &kept].concat()), 0, &["budgets: all 2 met"]);
     let missed = expect(
-        &program(&["compare", &a, &c, "--require", "ratio>=0.95"]),
+        &bench(&["compare", &a, &c, "--require", "ratio>=0.95"]),
         1,
         &["budget missed: ratio>=0.95: c to a: found 0.", "One run each"],
     );
     assert!(missed.contains("no spread known"), "{missed}");
     let other = made("other.json", &["--workload", "linked", "--verify", "none"]);
     expect(
-        &program(&["compare", &a, &other]),
+        &bench(&["compare", &a, &other]),
         0,
         &["not the same work: `workload` is plain in ", "not verified: "],
     );
@@ -269,6 +299,6 @@ fn what_is_no_run_is_not_compared() {
         (&[&good, &good, "--require", "p99<1ms"], "expected one of ratio, p50_ratio"),
     ];
     for (arguments, words) in cases {
-        expect(&program(&[&["compare"], arguments].concat()), 2, &[words]);
+        expect(&bench(&[&["compare"], arguments].concat()), 2, &[words]);
     }
 }
