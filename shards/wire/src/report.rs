@@ -71,7 +71,8 @@ pub struct Status {
     pub closed: Vec<(String, u64)>,
     /// Sum of hashes over the whole state after `epoch`; only when it was asked for.
     pub digest: Option<u128>,
-    /// Transfer ids with an earlier time are forgotten, Unix milliseconds; 0: none are.
+    /// Transfer ids with an earlier time are forgotten, Unix milliseconds, as the newest epoch of this start says; 0: none are, or there was no
+    /// epoch yet.
     pub ids_from_ms: u64,
     /// How the server was started: each key of its configuration that has a value, and the value as people write it.
     pub settings: Vec<(String, String)>,
