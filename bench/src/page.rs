@@ -294,7 +294,6 @@ fn phases(phases: &[PhaseReport]) -> Table {
         "unsent",
         "p50",
         "p99",
-        "p99.9",
         "max",
         "raw p99",
         "generator",
