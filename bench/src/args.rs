@@ -1,7 +1,9 @@
 //! What `auriga-bench run` can be told.
 
 use crate::arrivals::Process;
+use crate::budget::{self, Budget};
 use crate::draw::Drawn;
+use crate::outputs::OutputArgs;
 use crate::schedule;
 use crate::sizes::Sizes;
 use crate::workload::{Mix, WORKERS_MAX, Workload};
@@ -99,6 +101,15 @@ pub struct RunArgs {
     /// File for the time and latency of every measured request that creates transfers, as CSV
     #[arg(long, value_name = "FILE")]
     pub requests: Option<PathBuf>,
+    /// The files that it leaves.
+    #[command(flatten)]
+    pub outputs: OutputArgs,
+    /// Write a report for people: one HTML file that needs no other
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// What must be reached, or the exit code is 1, as in p99<10ms or refused<=0; may be repeated
+    #[arg(long, value_name = "BUDGET", value_parser = budget::of_a_run)]
+    pub require: Vec<Budget>,
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     pub json: bool,

@@ -67,6 +67,20 @@ impl Slope {
     }
 }
 
+/// What is due until then, seconds from the begin of the first of these slopes.
+pub fn due_by(slopes: &[Slope], seconds: f64) -> f64 {
+    let (mut due, mut left) = (0.0, seconds);
+    for slope in slopes {
+        if left < slope.seconds {
+            let to = slope.from + (slope.to - slope.from) * left / slope.seconds;
+            return due + Slope { seconds: left, to, ..*slope }.area();
+        }
+        due += slope.area();
+        left -= slope.seconds;
+    }
+    due
+}
+
 /// Whose send times these are: one of several workers that share a rate.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
@@ -130,10 +144,9 @@ impl Times {
         self.choose_target();
     }
 
-    /// Requests that are due before the end and were not sent; of Poisson arrivals how many are to be expected.
-    fn left(&self) -> u64 {
-        let whole: f64 = self.slopes.iter().map(Slope::area).sum();
-        let left = (whole - self.target) / f64::from(self.share.workers);
+    /// Requests that are due until then, seconds from the start, and were not sent; of Poisson arrivals how many are to be expected.
+    fn left(&self, seconds: f64) -> u64 {
+        let left = (due_by(&self.slopes, seconds) - self.target) / f64::from(self.share.workers);
         match &self.random {
             _ if left <= 0.0 => 0,
             Some(_) => 1 + left.round() as u64,
@@ -198,7 +211,13 @@ impl Arrivals {
 
     /// Requests that were due before the end and were not sent, because there was no room for them.
     pub fn unsent(&self) -> u64 {
-        self.times.as_ref().map_or(0, Times::left)
+        self.times.as_ref().map_or(0, |times| times.left(f64::INFINITY))
+    }
+
+    /// Requests that are due until `now` and are not sent.
+    pub fn behind(&self, now: Instant) -> u64 {
+        let seconds = now.saturating_duration_since(self.start).as_secs_f64();
+        self.times.as_ref().map_or(0, |times| times.left(seconds))
     }
 }
 
@@ -233,6 +252,7 @@ mod tests {
         assert_eq!(arrivals.next(start + 7 * MS), Due::Since(start + 2 * MS));
         arrivals.sent();
         assert_eq!(arrivals.next(start + 7 * MS), Due::Since(start + 4 * MS));
+        assert_eq!((arrivals.behind(start + 3 * MS), arrivals.behind(start + 7 * MS)), (0, 2));
         assert_eq!(arrivals.next(start + 10 * MS), Due::Over);
         assert_eq!(arrivals.unsent(), 3);
     }
@@ -304,12 +324,12 @@ mod tests {
                     times.sent();
                     sent += 1;
                 }
-                let (left, workers) = (times.left(), u64::from(share.workers));
+                let (left, workers) = (times.left(f64::INFINITY), u64::from(share.workers));
                 assert!((sent + left).abs_diff(1_500 / workers) <= 100, "{sent} and {left}");
                 while times.next().is_some() {
                     times.sent();
                 }
-                assert_eq!(times.left(), 0);
+                assert_eq!(times.left(f64::INFINITY), 0);
             }
         }
     }

@@ -44,6 +44,10 @@ pub trait Work {
     /// Writes the next request and returns a tag for it; `None` when nothing is left to ask.
     fn next(&mut self, now: Instant, frame: &mut RequestFrame) -> Option<u64>;
 
+    /// Looks at the clock, after each sleep and before the answers that came meanwhile. `unsent` counts the requests that are due
+    /// and for which there is no room.
+    fn tick(&mut self, _now: Instant, _unsent: impl FnOnce() -> u64) {}
+
     /// Takes the answer to the request of this tag. `false`: send no more.
     fn answered(&mut self, tag: u64, reply: &Reply<'_>, sent: Sent, now: Instant) -> Result<bool, Failure>;
 }
@@ -127,6 +131,8 @@ impl Driver {
             }
             self.wait(sleep, &mut events)?;
             let now = Instant::now();
+            let has_no_room = self.possible_since.is_none();
+            work.tick(now, || if has_no_room { arrivals.behind(now) } else { 0 });
             if self.in_flight == 0 || self.receive(work, &events, now, &mut more)? {
                 heard = now;
                 self.possible_since.get_or_insert(now);

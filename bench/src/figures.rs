@@ -52,6 +52,8 @@ pub struct Figures {
     pub unsent: u64,
     /// Requests that were sent and are not answered, because something failed.
     pub unanswered: u64,
+    /// Requests that the server refused as a whole.
+    pub errors: u64,
     /// What the generator's threads spent.
     pub spent: Spent,
     /// When each of these was sent, or should have been, and its latency in nanoseconds; only if that was asked for.
@@ -76,6 +78,7 @@ impl Figures {
             lateness: latency_histogram(),
             unsent: 0,
             unanswered: 0,
+            errors: 0,
             spent: Spent::default(),
             requests: lists.then(Vec::new),
             lookups: latency_histogram(),
@@ -114,12 +117,18 @@ impl Figures {
         }
         self.unsent += other.unsent;
         self.unanswered += other.unanswered;
+        self.errors += other.errors;
         self.spent.add(&other.spent);
         if let (Some(all), Some(others)) = (&mut self.requests, &other.requests) {
             all.extend(others);
         }
         self.first_send = [self.first_send, other.first_send].into_iter().flatten().min();
         self.last_reply = self.last_reply.max(other.last_reply);
+    }
+
+    /// Transfers acknowledged as created a second.
+    pub fn rate(&self) -> f64 {
+        self.counts.created as f64 / self.seconds().max(1e-9)
     }
 
     /// Seconds from the first send to the last acknowledgement.

@@ -1,11 +1,13 @@
 //! Auriga's load generator: drives a server, measures it, and verifies the money afterwards.
 //!
-//! It depends on the wire crate alone: what it knows of a server, it knows from the socket. See `README.md`. As a library it
+//! Of the engine it depends on the wire crate alone: what it knows of a server, it knows from the socket. See `README.md`. As a library it
 //! hands its commands to `main`, what it sends to the measurements in `micro`, and what it sends and says to `peer`.
 
 pub mod args;
 mod arrivals;
 pub mod ask;
+pub mod budget;
+pub mod compare;
 pub mod differences;
 pub mod draw;
 mod drive;
@@ -21,14 +23,18 @@ mod mix;
 pub mod model;
 mod money;
 mod outline;
+pub mod outputs;
+mod page;
 mod phase;
 mod progress;
 pub mod replay;
 pub mod report;
 pub mod run;
 mod schedule;
+mod series;
 pub mod sizes;
 mod steps;
 mod table;
+mod timeline;
 mod verify;
 pub mod workload;

@@ -4,19 +4,17 @@ use crate::ask;
 use crate::differences::Differences;
 use crate::drive::{Sent, Work};
 use crate::failure::Failure;
-use crate::figures::{Figures, latency_histogram, nanoseconds};
+use crate::figures::{Figures, nanoseconds};
 use crate::model::Model;
+use crate::series::{Recorder, Series};
 use crate::workload::{CODE, LEDGER, NUMBER_BITS, Read, account_id};
 use auriga_signals::Glance;
 use auriga_wire::frame::Command;
 use auriga_wire::{Account, AccountCode, Filter, Reply, ReplyBody, RequestFrame, Transfer};
-use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How often a worker says what its p99 was.
-const GLANCE: Duration = Duration::from_millis(500);
 /// Transfers whose ids were made in the last so many milliseconds are looked up under load: a server forgets none in 10 seconds.
 const YOUNG_MS: u32 = 5_000;
 /// The bit of a tag that says: a read after this batch, not the batch. Which one stands above the batch's number.
@@ -42,8 +40,7 @@ pub struct Load<'a> {
     /// Reads that are under way, by tag.
     reads: BTreeMap<u64, Read>,
     figures: Figures,
-    recent: Histogram<u64>,
-    recent_until: Instant,
+    recorder: Recorder,
     started: Instant,
     glance: &'a Glance,
 }
@@ -60,18 +57,37 @@ impl<'a> Load<'a> {
             reads_due: (0, 0..0),
             reads: BTreeMap::new(),
             figures: Figures::new(lists),
-            recent: latency_histogram(),
-            recent_until: started + GLANCE,
+            recorder: Recorder::new(started),
             started,
             glance,
         }
     }
 
-    /// Ends a phase: hands out its figures and starts new ones.
-    pub fn take_figures(&mut self) -> Figures {
+    /// Begins a phase.
+    pub fn begin(&mut self, start: Instant) {
+        self.recorder.begin(start);
+    }
+
+    /// Ends a phase in which so many requests were not sent: hands out its figures and its course, and starts new ones.
+    pub fn take_figures(&mut self, unsent: u64) -> (Figures, Series) {
+        self.close(Instant::now(), unsent);
         self.glance.show(0, 0);
+        self.glance.show_errors(0);
         let lists = self.figures.requests.is_some();
-        std::mem::replace(&mut self.figures, Figures::new(lists))
+        (std::mem::replace(&mut self.figures, Figures::new(lists)), self.recorder.take())
+    }
+
+    /// A request was refused as a whole.
+    fn note_error(&mut self) {
+        self.recorder.error();
+        self.figures.errors += 1;
+        self.glance.show_errors(self.figures.errors);
+    }
+
+    /// Closes a point of the phase's course.
+    fn close(&mut self, now: Instant, unsent: u64) {
+        let p99 = self.recorder.close(now, &self.figures.counts, unsent);
+        self.glance.show_p99(p99);
     }
 
     /// A read after this batch. Of transfers, of such as the server remembers for sure, and this worker, too.
@@ -177,6 +193,7 @@ impl<'a> Load<'a> {
         };
         self.figures.counts.accounts += created;
         if let Some(refusal) = refusal {
+            self.note_error();
             self.stopped.get_or_insert(refusal);
         }
         Ok(self.stopped.is_none())
@@ -184,19 +201,20 @@ impl<'a> Load<'a> {
 
     fn record(&mut self, sent: Sent, now: Instant) {
         self.figures.record(&sent, sent.intended, now);
-        self.recent.saturating_record(nanoseconds(sent.intended, now));
+        self.recorder.record(nanoseconds(sent.intended, now), nanoseconds(sent.actual, now));
         self.glance.show(self.figures.counts.created, self.figures.counts.refused);
-        if now >= self.recent_until {
-            self.glance.show_p99(self.recent.value_at_quantile(0.99));
-            self.recent.reset();
-            self.recent_until = now + GLANCE;
-        }
     }
 }
 
 impl Work for Load<'_> {
     fn may_send(&self) -> bool {
         self.accounts_due.is_some() || !self.reads_due.1.is_empty() || self.model.may_send()
+    }
+
+    fn tick(&mut self, now: Instant, unsent: impl FnOnce() -> u64) {
+        if self.recorder.is_over(now) {
+            self.close(now, unsent());
+        }
     }
 
     fn next(&mut self, now: Instant, frame: &mut RequestFrame) -> Option<u64> {
@@ -259,6 +277,7 @@ impl Work for Load<'_> {
                     self.figures.counts.add(&self.model.turned_away(batch));
                     self.record(sent, now);
                 }
+                self.note_error();
                 self.stopped.get_or_insert_with(|| fault.to_string());
             }
             (other, _) => {

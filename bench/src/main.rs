@@ -1,14 +1,14 @@
 //! The load generator's command line.
 
 use auriga_bench::failure::Failure;
-use auriga_bench::{args, ask, grow, replay, run};
+use auriga_bench::{args, ask, compare, grow, replay, run};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
 
 /// Drives an Auriga server, measures it, and verifies the money afterwards.
 ///
-/// Exit codes: 0 all is well, 1 failed or not verified, 2 usage, 4 environment (no connection, ...).
+/// Exit codes: 0 all is well, 1 failed, not verified or a budget missed, 2 usage, 4 environment (no connection, ...).
 #[derive(Debug, Parser)]
 #[command(name = "auriga-bench", version)]
 struct Cli {
@@ -24,6 +24,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Ask for the newest transfers of random accounts, and measure the answers
     Ask(ask::AskArgs),
+    /// Compare runs, or groups of repeated runs, by the JSON that run --json has printed
+    Compare(compare::CompareArgs),
     /// Create so many accounts, transfers and pending transfers
     Grow(grow::GrowArgs),
     /// Write man pages and shell completions, for packages
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Ask(args) => ask::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Grow(args) => grow::run(&args),
         Command::Generate(args) => {
             auriga_manual::generate(&Cli::command(), &args).map(|()| true).map_err(Failure::Environment)

@@ -9,6 +9,7 @@ use crate::generator::Clocks;
 use crate::load::Load;
 use crate::progress::{Progress, REFRESH};
 use crate::report::count;
+use crate::series::Series;
 use auriga_signals::Glance;
 use auriga_wire::Options;
 use std::thread;
@@ -29,6 +30,21 @@ pub struct Phase {
     pub measured: bool,
     /// Whether it is a step of a ramp.
     pub step: bool,
+}
+
+/// What a phase has shown.
+#[derive(Debug)]
+pub struct Part {
+    /// What was measured, until something failed, if it did.
+    pub figures: Figures,
+    /// How it went over time.
+    pub series: Series,
+    /// When it began.
+    pub start: Instant,
+    /// Until the last reply, or until it failed.
+    pub seconds: f64,
+    /// What ended it, if something did.
+    pub failed: Option<Failure>,
 }
 
 /// A driver per worker, with the connections dealt out.
@@ -63,8 +79,7 @@ impl Phase {
         }
     }
 
-    /// Runs every worker for this time, as the phase of this number, and waits for the last reply. What was measured until something
-    /// failed, if it did.
+    /// Runs every worker for this time, as the phase of this number, and waits for the last reply.
     pub fn run(
         &self,
         number: u64,
@@ -72,7 +87,7 @@ impl Phase {
         drivers: &mut [Driver],
         loads: &mut [Load<'_>],
         glances: &[Glance],
-    ) -> (Figures, Option<Failure>) {
+    ) -> Part {
         for driver in drivers.iter_mut() {
             driver.limit(self.in_flight.unwrap_or(args.in_flight) as usize);
         }
@@ -88,12 +103,14 @@ impl Phase {
                     let bar_thread = bar_thread.clone();
                     scope.spawn(move || {
                         let mut arrivals = self.arrivals(args, number, worker, start);
+                        load.begin(start);
                         let clocks = Clocks::now();
                         let result = driver.run(load, &mut arrivals);
-                        let spent = clocks.spent();
-                        bar_thread.unpark();
+                        let (spent, end) = (clocks.spent(), Instant::now());
                         let (unsent, unanswered) = (arrivals.unsent(), driver.unanswered());
-                        (Figures { unsent, unanswered, spent, ..load.take_figures() }, result.err())
+                        let (figures, series) = load.take_figures(unsent);
+                        bar_thread.unpark();
+                        (Figures { unsent, unanswered, spent, ..figures }, series, end, result.err())
                     })
                 })
                 .collect();
@@ -105,12 +122,15 @@ impl Phase {
             joined.collect::<Vec<_>>()
         });
         progress.finish();
-        let (mut figures, mut failed) = (Figures::new(args.requests.is_some()), None);
-        for (part, failure) in results {
-            figures.add(&part);
-            failed = failed.or(failure);
+        let (figures, series) = (Figures::new(args.requests.is_some()), Series::default());
+        let mut part = Part { figures, series, start, seconds: 0.0, failed: None };
+        for (figures, series, end, failure) in results {
+            part.seconds = part.seconds.max((end - start).as_secs_f64());
+            part.figures.add(&figures);
+            part.series.add(series);
+            part.failed = part.failed.or(failure);
         }
-        (figures, failed)
+        part
     }
 
     /// When a worker's requests are due. The rate of transfers is met on average: look-ups come on top of it.

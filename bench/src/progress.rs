@@ -1,6 +1,6 @@
 //! The progress bar: on a terminal only, to stderr.
 
-use crate::report::{count, milliseconds};
+use auriga_plots::number::{grouped as count, milliseconds};
 use auriga_signals::Glance;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
@@ -30,10 +30,11 @@ impl Progress {
 
     /// Draws what the workers show.
     pub fn draw<'a>(&mut self, glances: impl Iterator<Item = &'a Glance>) {
-        let (mut created, mut refused, mut p99) = (0, 0, 0);
+        let (mut created, mut refused, mut errors, mut p99) = (0, 0, 0, 0);
         for glance in glances {
             created += glance.created();
             refused += glance.refused();
+            errors += glance.errors();
             p99 = p99.max(glance.p99_ns());
         }
         let now = Instant::now();
@@ -42,10 +43,11 @@ impl Progress {
         self.last = (now, created);
         self.bar.set_position((now - self.start).as_millis() as u64);
         self.bar.set_message(format!(
-            "{} transfers/s, p99 {} ms, {} refused",
+            "{}/s, p99 {} ms, {} refused, {} errors",
             count(rate),
-            milliseconds(p99),
-            count(refused)
+            milliseconds(p99 as f64),
+            count(refused),
+            count(errors)
         ));
     }
 

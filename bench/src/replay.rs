@@ -9,13 +9,15 @@ mod sending;
 mod survey;
 
 use crate::arrivals::Arrivals;
+use crate::budget::{self, Budget, Judged};
 use crate::differences::Differences;
 use crate::drive::Driver;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::figures::Counts;
 use crate::generator::{Clocks, Generator};
-use crate::report::{Latency, count, latency_lines, say};
+use crate::outputs::{OutputArgs, Outputs};
+use crate::report::{self, Latency, count, latency_lines, say};
 use crate::table::{self, Balance};
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use auriga_wire::{Account, AccountCode};
@@ -65,6 +67,12 @@ pub struct ReplayArgs {
     /// Seconds without any progress after which it gives up: a server that is killed and started again is waited for
     #[arg(long, default_value_t = 60.0, value_parser = crate::args::seconds)]
     pub patience: f64,
+    /// The files that it leaves.
+    #[command(flatten)]
+    pub outputs: OutputArgs,
+    /// What must be reached, or the exit code is 1, as in p99<10ms or refused<=0; may be repeated
+    #[arg(long, value_name = "BUDGET", value_parser = budget::of_a_run)]
+    pub require: Vec<Budget>,
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     pub json: bool,
@@ -111,6 +119,7 @@ struct Report {
     /// How many times as fast as the file's times passed; `null`: as fast as possible.
     speed: Option<f64>,
     environment: Environment,
+    budgets: Vec<Judged>,
 }
 
 /// Sends the file and compares; `Ok(false)` unless all is exact.
@@ -129,6 +138,7 @@ pub fn run(args: &ReplayArgs) -> Result<bool, Failure> {
         )));
     }
     let expected = args.balances.as_deref().map(table::read_balances).transpose()?;
+    let mut outputs = Outputs::open(&args.outputs, None, None)?;
     let mut patience = Patience::new(args.patience);
     let status = patience.insist(&args.address, |client| client.status(false))?;
     let environment = Environment::of(&args.address, &status, None);
@@ -146,6 +156,7 @@ pub fn run(args: &ReplayArgs) -> Result<bool, Failure> {
     let failed = send_all(args, &mut sending).err();
     sending.figures.spent = clocks.spent();
     let failed = failed.or(sending.finish().err());
+    outputs.write_measured(&sending.timeline(), &sending.figures.latency, &[])?;
     say(&sending.words());
     say(latency_lines(&sending.figures).trim_end());
     say(&Generator::of(&sending.figures).words());
@@ -161,11 +172,14 @@ pub fn run(args: &ReplayArgs) -> Result<bool, Failure> {
         }
         Some(_) => false,
     };
+    let budgets = report::judge(&args.require, &sending.figures);
+    say(&budget::words(&budgets));
+    let kept = budgets.iter().all(|budget| budget.met);
     if args.json {
-        let report = report(args, &sending, is_verified, status.shards, environment);
+        let report = report_of(args, &sending, is_verified, status.shards, environment, budgets);
         say(&serde_json::to_string(&report).map_err(|error| Failure::Failed(error.to_string()))?);
     }
-    failed.map_or(Ok(is_verified), Err)
+    failed.map_or(Ok(is_verified && kept), Err)
 }
 
 /// Sends until all is answered, over a new connection when one is lost.
@@ -183,17 +197,18 @@ fn send_all(args: &ReplayArgs, sending: &mut Sending<'_>) -> Result<(), Failure>
     }
 }
 
-fn report(
+fn report_of(
     args: &ReplayArgs,
     sending: &Sending<'_>,
     verified: bool,
     shards: u32,
     environment: Environment,
+    budgets: Vec<Judged>,
 ) -> Report {
     let figures = &sending.figures;
     let Counts { created, refused, pendings, posts, voids, .. } = figures.counts;
     Report {
-        transfers_per_second: created as f64 / figures.seconds().max(1e-9),
+        transfers_per_second: figures.rate(),
         transfers: created,
         seconds: figures.seconds(),
         refused,
@@ -213,6 +228,7 @@ fn report(
         passes: sending.passes,
         speed: args.speed,
         environment,
+        budgets,
     }
 }
 

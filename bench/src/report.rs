@@ -1,6 +1,7 @@
 //! What a run has to say: for people, and as one line of JSON.
 
 use crate::args::RunArgs;
+use crate::budget::{Budget, Judged};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
@@ -9,6 +10,9 @@ use crate::money::Verdict;
 use crate::run::Measured;
 use crate::steps::{Knee, PhaseReport};
 use crate::verify::Coverage;
+use auriga_plots::log::encode;
+/// A number with its thousands apart.
+pub use auriga_plots::number::grouped as count;
 use auriga_wire::Client;
 use auriga_wire::report::ShardHistograms;
 use hdrhistogram::Histogram;
@@ -54,6 +58,8 @@ pub struct Report {
     pub unsent: u64,
     /// Requests that were sent and not answered, because the connection was lost or the server said nothing for too long.
     pub unanswered: u64,
+    /// Requests that the server refused as a whole.
+    pub errors: u64,
     /// What the generator itself cost, and whether it was what held the load back.
     pub generator: Generator,
     /// Pending transfers created, without warm-up; they are among `transfers`, as are posts, voids and chained ones.
@@ -76,6 +82,12 @@ pub struct Report {
     pub phases: Vec<PhaseReport>,
     /// The last step of a ramp that the server kept up with; `null` without steps, or if not even the first was.
     pub knee: Option<Knee>,
+    /// What became of each budget (`--require`).
+    pub budgets: Vec<Judged>,
+    /// The whole latency of requests, nanoseconds: a histogram as HdrHistogram's logs have it (V2, compressed, base64).
+    pub latency_histogram: String,
+    /// The same of the latency from the actual send.
+    pub raw_latency_histogram: String,
     /// Where it took place.
     pub environment: Environment,
 }
@@ -83,10 +95,21 @@ pub struct Report {
 impl Report {
     /// Of a run.
     pub fn of(args: &RunArgs, environment: Environment, measured: &Measured, verdict: Verdict) -> Self {
+        let mut report = Self::without_budgets(args, environment, measured, verdict);
+        report.budgets = judge(&args.require, &measured.figures);
+        report
+    }
+
+    fn without_budgets(
+        args: &RunArgs,
+        environment: Environment,
+        measured: &Measured,
+        verdict: Verdict,
+    ) -> Self {
         let Measured { figures, status, bytes_logged, flushes, .. } = measured;
         let Counts { created, refused, pendings, posts, voids, chains, accounts } = figures.counts;
         Self {
-            transfers_per_second: created as f64 / figures.seconds().max(1e-9),
+            transfers_per_second: figures.rate(),
             transfers: created,
             seconds: figures.seconds(),
             refused,
@@ -103,6 +126,7 @@ impl Report {
             raw_latency_us: Latency::of(&figures.raw_latency),
             unsent: figures.unsent,
             unanswered: figures.unanswered,
+            errors: figures.errors,
             generator: Generator::of(figures),
             pendings,
             posts,
@@ -114,9 +138,41 @@ impl Report {
             account_latency_us: Latency::of(&figures.new_accounts),
             phases: measured.phases.clone(),
             knee: Knee::of(&measured.phases),
+            budgets: Vec::new(),
+            latency_histogram: encode(&figures.latency),
+            raw_latency_histogram: encode(&figures.raw_latency),
             environment,
         }
     }
+}
+
+/// Holds budgets against what was measured.
+pub fn judge(budgets: &[Budget], figures: &Figures) -> Vec<Judged> {
+    budgets.iter().map(|budget| budget.judge(found(budget.measure, figures))).collect()
+}
+
+/// What was measured of what a budget is about: nanoseconds of times; `None` if no request was answered, of which nothing good can
+/// be said.
+fn found(measure: &str, figures: &Figures) -> Option<f64> {
+    let at = |quantile| figures.latency.value_at_quantile(quantile) as f64;
+    if figures.latency.is_empty() {
+        return None;
+    }
+    Some(match measure {
+        "p50" => at(0.5),
+        "p90" => at(0.9),
+        "p99" => at(0.99),
+        "p999" => at(0.999),
+        "max" => at(1.0),
+        "transfers_per_second" => figures.rate(),
+        "transfers" => figures.counts.created as f64,
+        "refused" => figures.counts.refused as f64,
+        "errors" => figures.errors as f64,
+        "unsent" => figures.unsent as f64,
+        "unanswered" => figures.unanswered as f64,
+        "generator_busy" => Generator::of(figures).busiest_share,
+        other => unreachable!("budget::OF_A_RUN has no {other}"),
+    })
 }
 
 /// Quantiles in microseconds.
@@ -143,10 +199,14 @@ impl Latency {
 /// A stage of a shard, with its histogram in nanoseconds.
 #[derive(Debug)]
 pub struct StageRow {
-    shard: u32,
-    cpu: u32,
-    stage: String,
-    histogram: Histogram<u64>,
+    /// The shard.
+    pub shard: u32,
+    /// The CPU that its executor is pinned to.
+    pub cpu: u32,
+    /// The stage.
+    pub stage: String,
+    /// Its latencies.
+    pub histogram: Histogram<u64>,
 }
 
 /// Asks every shard for its histograms.
@@ -267,35 +327,9 @@ pub fn say(text: &str) {
     }
 }
 
-/// A number with its thousands apart.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Nanoseconds as milliseconds, with one digit behind the point.
-pub fn milliseconds(nanoseconds: u64) -> String {
-    format!("{:.1}", nanoseconds as f64 / 1e6)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")];
-        for (number, text) in cases {
-            assert_eq!(count(number), text);
-        }
-    }
 
     #[test]
     fn a_table_shows_only_what_came_after() {

@@ -1,6 +1,7 @@
 //! `auriga-bench run`: load, measure, verify, report. Read it from top to bottom.
 
 use crate::args::RunArgs;
+use crate::budget;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::figures::{Counts, Figures};
@@ -9,18 +10,19 @@ use crate::load::Load;
 use crate::model::{Model, code_name};
 use crate::money::{Verdict, verify_money};
 use crate::outline;
+use crate::outputs::Outputs;
+use crate::page;
 use crate::phase::{Phase, connect};
 use crate::report::{self, Report, StageRow, count, say};
 use crate::steps::{Knee, PhaseReport};
+use crate::timeline::Timeline;
 use crate::verify;
 use crate::workload::{Plan, Workload};
 use auriga_signals::Glance;
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use auriga_wire::report::Status;
 use auriga_wire::{Account, AccountCode, Client, Options};
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::io::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Runs it all; `Ok(false)` if something was not as it must be.
@@ -42,6 +44,7 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
         say(&outline::table(args, &phases));
         return Ok(true);
     }
+    let mut outputs = Outputs::open(&args.outputs, args.report.as_deref(), args.requests.as_deref())?;
     let options =
         Options { read_timeout: Duration::from_secs_f64(args.timeout.max(0.001)), ..Options::default() };
     let mut client = Client::connect(&args.address, options.clone())?;
@@ -68,10 +71,11 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
         Load::new(model, started, lists, glance)
     };
     let mut loads: Vec<Load<'_>> = glances.iter().zip(0..).map(load).collect();
-    let measured = measure(args, &options, &phases, &mut client, &mut loads, &glances)?;
-    if let (Some(path), Some(requests)) = (&args.requests, &measured.figures.requests) {
-        let written = write_requests(path, requests, started, plan.started_ms);
-        written.map_err(|error| Failure::Failed(format!("can't write {}: {error}", path.display())))?;
+    let timeline = Timeline::new(started);
+    let measured = measure(args, &options, &phases, &mut client, &mut loads, &glances, timeline)?;
+    outputs.write_measured(&measured.timeline, &measured.figures.latency, &measured.stages)?;
+    if let (Some(output), Some(requests)) = (outputs.requests.take(), &measured.figures.requests) {
+        output.write(|out| write_requests(out, requests, started, plan.started_ms))?;
     }
 
     say(&report::summary(&measured));
@@ -83,14 +87,21 @@ pub fn run(args: &RunArgs) -> Result<bool, Failure> {
     };
     say("latency by core and stage, of the measured time:");
     say(&report::stage_table(&measured.stages));
-    let stopped = loads.iter().any(|load| load.stopped.is_some());
+    let stopped = loads.iter().find_map(|load| load.stopped.as_ref());
+    let report = Report::of(args, environment, &measured, verdict);
+    say(&budget::words(&report.budgets));
+    if let Some(output) = outputs.report.take() {
+        let run = page::Run { args, measured: &measured, report: &report, stopped };
+        let page = page::of_a_run(&run, report.environment.pairs());
+        output.write(|out| out.write_all(page.html().as_bytes()))?;
+    }
     if args.json {
-        let report = Report::of(args, environment, &measured, verdict);
         say(&serde_json::to_string(&report).map_err(|error| Failure::Failed(error.to_string()))?);
     }
+    let kept = report.budgets.iter().all(|budget| budget.met);
     match measured.failed {
         Some(failure) => Err(failure),
-        None => Ok(verdict.is_right && !stopped),
+        None => Ok(verdict.is_right && stopped.is_none() && kept),
     }
 }
 
@@ -111,6 +122,8 @@ pub struct Measured {
     pub stages: Vec<StageRow>,
     /// Each phase alone.
     pub phases: Vec<PhaseReport>,
+    /// How it all went over time.
+    pub timeline: Timeline,
     /// What ended the load, if something failed.
     pub failed: Option<Failure>,
 }
@@ -123,6 +136,7 @@ fn measure(
     client: &mut Client,
     loads: &mut [Load<'_>],
     glances: &[Glance],
+    mut timeline: Timeline,
 ) -> Result<Measured, Failure> {
     let at_start = client.status(false)?;
     let mut drivers = connect(args, options, args.connections as usize, in_flight_max(args, phases))?;
@@ -139,17 +153,18 @@ fn measure(
             let stages = report::fetch_histograms(client, status.shards)?;
             before = Some((status, stages));
         }
-        let (part, failure) = phase.run(number, args, &mut drivers, loads, glances);
-        whole.add(&part.counts);
-        if phase.measured || failure.is_some() {
-            figures.add(&part);
+        let mut part = phase.run(number, args, &mut drivers, loads, glances);
+        timeline.add(phase, &mut part);
+        whole.add(&part.figures.counts);
+        if phase.measured || part.failed.is_some() {
+            figures.add(&part.figures);
         }
-        let report = PhaseReport::of(phase, &part);
+        let report = PhaseReport::of(phase, &part.figures);
         if args.schedule.is_some() {
             say(&report.line(width));
         }
         reports.push(report);
-        failed = failure;
+        failed = part.failed;
         if failed.is_some() || loads.iter().any(|load| load.stopped.is_some()) {
             break;
         }
@@ -171,6 +186,7 @@ fn measure(
         stages,
         status,
         phases: reports,
+        timeline,
         failed,
     })
 }
@@ -183,18 +199,17 @@ fn in_flight_max(args: &RunArgs, phases: &[Phase]) -> usize {
 
 /// Writes when each request was sent, or should have been, in nanoseconds since 1970, and its latency in nanoseconds.
 fn write_requests(
-    path: &Path,
+    out: &mut impl Write,
     requests: &[(Instant, u64)],
     started: Instant,
     started_ms: u64,
 ) -> std::io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    writeln!(file, "sent_ns,latency_ns")?;
+    writeln!(out, "sent_ns,latency_ns")?;
     for (sent, latency) in requests {
         let sent = sent.saturating_duration_since(started).as_nanos() as u64 + started_ms * 1_000_000;
-        writeln!(file, "{sent},{latency}")?;
+        writeln!(out, "{sent},{latency}")?;
     }
-    file.flush()
+    Ok(())
 }
 
 fn introduction(args: &RunArgs, status: &Status) -> String {

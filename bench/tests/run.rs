@@ -46,7 +46,7 @@ fn an_honest_ledger_is_verified() {
             assert!(text.contains(&format!(" {value}")), "{name} {value} is missing in {text}");
         }
         let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
-        assert_eq!(keys.len(), 29, "{keys:?}");
+        assert_eq!(keys.len(), 33, "{keys:?}");
         assert!(text.contains("verified: 50 of 50 accounts"), "{text}");
         assert_eq!(text.lines().filter(|line| line.contains(" flush ")).count(), 2, "{text}");
     }

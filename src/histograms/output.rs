@@ -90,10 +90,11 @@ fn differences(first: &Read, second: &Read) -> Value {
     json!({"a": first.name, "b": second.name, "rows": rows})
 }
 
-/// All cores: null.
+/// All cores: null. What the load generator measured: `client`.
 fn core(core: Core) -> Value {
     match core {
         Core::One(number) => json!(number),
         Core::All => Value::Null,
+        Core::Client => json!(core.to_string()),
     }
 }

@@ -3,7 +3,7 @@
 use super::{Read, WHOLE};
 use auriga_plots::chart::Chart;
 use auriga_plots::page::{Page, Section};
-use auriga_plots::recording::Recording;
+use auriga_plots::recording::{Core, Recording};
 use auriga_plots::table::of_figures;
 use auriga_plots::views::{
     Named, comparison, figures_over_time, has_times, latency_by_percentile, latency_over_time, spread,
@@ -17,12 +17,13 @@ pub(super) fn plot(read: &[Read], logarithmic: bool) -> Chart {
     latency_by_percentile(&title(&stages), &named, &stages, logarithmic)
 }
 
-/// The whole if it is there and others are, too, which are its parts; else all.
+/// The whole if it is there and others are, too, which are its parts, and what a client measured; else all.
 fn stages(recording: &Recording) -> Vec<&str> {
     let stages = recording.stages();
-    match stages.iter().find(|stage| **stage == WHOLE) {
-        Some(whole) => vec![whole],
-        None => stages,
+    let of_client = |stage: &str| recording.of_stage(stage).any(|row| row.core == Core::Client);
+    match stages.contains(&WHOLE) {
+        true => stages.into_iter().filter(|stage| *stage == WHOLE || of_client(stage)).collect(),
+        false => stages,
     }
 }
 
@@ -53,17 +54,19 @@ fn show_one(one: &Read, stages: &[&str], logarithmic: bool, sections: &mut Vec<S
     let (rows, merged) = ([(one.name.as_str(), &one.rows)], [(one.name.as_str(), &one.merged)]);
     sections.push(Section::Heading("Latency by percentile".into()));
     sections.push(Section::Chart(latency_by_percentile(&title(stages), &rows, stages, logarithmic)));
-    let all = one.merged.stages();
+    let all = one.merged.stages_of_cores();
     if all.len() > 1 {
         let title = "Where the time goes: each stage, all cores together";
         sections.push(Section::Chart(latency_by_percentile(title, &merged, &all, logarithmic)));
     }
     if has_times(&one.rows) {
         sections.push(Section::Heading("Over time".into()));
-        for stage in stages {
+        let has_course = |stage: &&&str| one.rows.of_stage(stage).any(|row| row.intervals.len() > 1);
+        for stage in stages.iter().filter(has_course) {
             sections.push(Section::Chart(throughput(&rows, stage)));
             for row in one.merged.of_stage(stage) {
-                let title = format!("Latency over time, all cores together: {stage}");
+                let whose = if row.core == Core::Client { "of the client" } else { "all cores together" };
+                let title = format!("Latency over time, {whose}: {stage}");
                 sections.push(Section::Chart(figures_over_time(&title, row, logarithmic)));
             }
             let title = format!("p99 over time: {stage}");

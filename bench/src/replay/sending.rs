@@ -10,9 +10,11 @@ use super::patience::Patience;
 use super::survey::Survey;
 use crate::drive::{Sent, Work};
 use crate::failure::Failure;
-use crate::figures::Figures;
+use crate::figures::{Figures, nanoseconds};
 use crate::model::code_name;
+use crate::series::Recorder;
 use crate::table::{Row, Rows};
+use crate::timeline::Timeline;
 use auriga_wire::frame::Command;
 use auriga_wire::record::TransferFlags;
 use auriga_wire::{EventResult, IdGenerator, Reply, ReplyBody, RequestFrame, Transfer, TransferCode};
@@ -91,8 +93,10 @@ pub struct Sending<'a> {
     spare: Vec<Vec<Item>>,
     /// What the rows that were created have changed.
     pub holdings: Holdings,
-    /// What was measured.
+    /// What was measured, in all and over time.
     pub figures: Figures,
+    recorder: Recorder,
+    begin: Instant,
     /// Rows that were sent, and those of them that had been applied before.
     pub rows_sent: u64,
     existed: u64,
@@ -128,6 +132,8 @@ impl<'a> Sending<'a> {
             spare: Vec::new(),
             holdings: Holdings::default(),
             figures: Figures::new(false),
+            recorder: Recorder::new(begin),
+            begin,
             rows_sent: 0,
             existed: 0,
             foreseen: 0,
@@ -141,6 +147,8 @@ impl<'a> Sending<'a> {
     pub fn lose(&mut self) {
         self.lost = self.batches.keys().copied().collect();
         self.batches.values_mut().for_each(|batch| batch.again = true);
+        self.batches.values().for_each(|_| self.recorder.error());
+        self.figures.errors += self.batches.len() as u64;
     }
 
     /// Ends it: what could not be sent in time is counted. Fails if the file could not be read to its end.
@@ -156,6 +164,14 @@ impl<'a> Sending<'a> {
         }
         self.figures.unsent = rows_left.div_ceil(self.args.batch.into());
         self.broken.take().map_or(Ok(()), Err)
+    }
+
+    /// How it went over time, once it has ended.
+    pub fn timeline(&mut self) -> Timeline {
+        let end = self.figures.last_reply.unwrap_or(self.begin);
+        self.recorder.close(end, &self.figures.counts, self.figures.unsent);
+        let seconds = end.saturating_duration_since(self.begin).as_secs_f64();
+        Timeline::of_one("replay", self.begin, seconds, self.recorder.take())
     }
 
     /// When the next row is due, if there is one.
@@ -323,6 +339,13 @@ impl Work for Sending<'_> {
         }
     }
 
+    /// Rows that are due and not sent are not counted on the way.
+    fn tick(&mut self, now: Instant, _unsent: impl FnOnce() -> u64) {
+        if self.recorder.is_over(now) {
+            self.recorder.close(now, &self.figures.counts, 0);
+        }
+    }
+
     fn next(&mut self, now: Instant, frame: &mut RequestFrame) -> Option<u64> {
         let number = match self.lost.pop_front() {
             Some(number) => number,
@@ -366,7 +389,9 @@ impl Work for Sending<'_> {
             self.took(item, refusal.map(|refusal| refusal.code), batch.again);
         }
         self.spare.push(batch.items);
-        self.figures.record(&sent, batch.intended.unwrap_or(sent.intended), now);
+        let intended = batch.intended.unwrap_or(sent.intended);
+        self.figures.record(&sent, intended, now);
+        self.recorder.record(nanoseconds(intended, now), nanoseconds(sent.actual, now));
         self.patience.renew();
         Ok(true)
     }

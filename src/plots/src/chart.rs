@@ -14,6 +14,11 @@ const LEGEND: f32 = 188.0;
 /// Height of a line of the legend, and how many there are at most.
 const LEGEND_LINE: f32 = 19.0;
 const LEGEND_LINES: usize = 17;
+/// Room between the names of marks, and the least that a name is cut to, pixels.
+const MARK_GAP: f32 = 8.0;
+const MARK_WIDTH_MIN: f32 = 48.0;
+/// The most that a name takes that reaches over other marks.
+const MARK_WIDTH_MAX: f32 = 120.0;
 /// Dashes of the curves that come when all colours are used.
 const DASHES: [f32; 4] = [0.0, 6.0, 3.0, 10.0];
 
@@ -28,12 +33,14 @@ pub struct Curve {
     pub spread: Vec<(f64, f64)>,
     /// A value holds until the next point's.
     pub steps: bool,
+    /// It is drawn in dashes: what lies beneath is seen, too.
+    pub dashed: bool,
 }
 
 impl Curve {
     /// A line through points.
     pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.into(), points, spread: Vec::new(), steps: false }
+        Self { name: name.into(), points, spread: Vec::new(), steps: false, dashed: false }
     }
 }
 
@@ -48,6 +55,8 @@ pub struct Chart {
     pub y: Axis,
     /// The curves.
     pub curves: Vec<Curve>,
+    /// Places on the x axis that have a line and a name, by growing x: where something begins.
+    pub marks: Vec<(f64, String)>,
 }
 
 /// The plot's edges in the picture.
@@ -75,14 +84,14 @@ impl Chart {
         let outer =
             curves.iter().flat_map(|curve| &curve.spread).flat_map(|(least, largest)| [*least, *largest]);
         let y = latency_axis(points().map(|(_, value)| *value).chain(outer), logarithmic);
-        Self { title: title.into(), x, y, curves }
+        Self { title: title.into(), x, y, curves, marks: Vec::new() }
     }
 
     /// Something about every interval, over time.
     pub fn over_time(title: &str, y: Axis, curves: Vec<Curve>) -> Self {
         let ends = curves.iter().filter_map(|curve| curve.points.last());
         let x = Axis::time(ends.map(|(end, _)| *end).fold(0.0, f64::max));
-        Self { title: title.into(), x, y, curves }
+        Self { title: title.into(), x, y, curves, marks: Vec::new() }
     }
 
     /// Where a point lies in the picture.
@@ -95,6 +104,7 @@ impl Chart {
     pub fn draw(&self) -> Picture {
         let mut picture = Picture::new(WIDTH, HEIGHT);
         self.draw_axes(&mut picture);
+        self.draw_marks(&mut picture);
         for (number, curve) in self.curves.iter().enumerate() {
             self.draw_curve(number, curve, &mut picture);
         }
@@ -106,7 +116,7 @@ impl Chart {
         let Frame { left, top, right, bottom } = FRAME;
         picture.words((left, 22.0), Anchor::Start, Ink::Text, &self.title);
         picture.words((left, top - 10.0), Anchor::Start, Ink::Pale, &self.y.title);
-        picture.words((right, bottom + 40.0), Anchor::End, Ink::Pale, &self.x.title);
+        picture.words((right, bottom + 43.0), Anchor::End, Ink::Pale, &self.x.title);
         for tick in self.y.ticks() {
             let y = self.place((0.0, tick)).1;
             picture.rule((left, y), (right, y), Ink::Grid);
@@ -124,6 +134,31 @@ impl Chart {
             }
         }
         picture.rule((left, bottom), (right, bottom), Ink::Pale);
+    }
+
+    /// Lines of marks, and their names in the row of the x axis' title. Where marks are close to each other, those that find no room
+    /// for a name are small ticks.
+    fn draw_marks(&self, picture: &mut Picture) {
+        let Frame { left, top, right, bottom } = FRAME;
+        let end = right - width_of(&self.x.title) - MARK_GAP;
+        let mut free_from = left;
+        for (number, (x, name)) in self.marks.iter().enumerate() {
+            let x = self.place((*x, 0.0)).0;
+            let next = self.marks.get(number + 1).map_or(end, |(next, _)| self.place((*next, 0.0)).0);
+            // A name ends at the next mark, unless that is so near that it has none itself.
+            let own = next.min(end) - x - 2.0 * MARK_GAP;
+            let room = if own < MARK_WIDTH_MIN { MARK_WIDTH_MAX.min(end - x - 2.0 * MARK_GAP) } else { own };
+            if x < free_from || room < MARK_WIDTH_MIN.min(width_of(name)) {
+                picture.rule((x, bottom), (x, bottom + 5.0), Ink::Pale);
+                continue;
+            }
+            let points = vec![(x, top), (x, bottom)];
+            picture.shapes.push(Shape::Line { points, ink: Ink::Pale, width: 1.0, dash: 3.0, curve: None });
+            let name = fit(name, room);
+            free_from = x + width_of(&name) + 2.0 * MARK_GAP;
+            picture.rule((x, bottom + 32.0), (x, bottom + 45.0), Ink::Pale);
+            picture.words((x + MARK_GAP / 2.0, bottom + 43.0), Anchor::Start, Ink::Pale, name);
+        }
     }
 
     fn draw_curve(&self, number: usize, curve: &Curve, picture: &mut Picture) {
@@ -145,7 +180,8 @@ impl Chart {
             }
             points.push(place);
         }
-        picture.shapes.push(Shape::Line { points, ink, width: 2.0, dash: dash(number), curve: Some(number) });
+        let dash = dash(number, curve);
+        picture.shapes.push(Shape::Line { points, ink, width: 2.0, dash, curve: Some(number) });
     }
 
     /// What finds no room in the legend is counted there.
@@ -155,7 +191,7 @@ impl Chart {
         for (number, curve) in self.curves.iter().take(shown).enumerate() {
             let y = TOP + 8.0 + LEGEND_LINE * number as f32;
             let points = vec![(left, y - 4.5), (left + 22.0, y - 4.5)];
-            let (ink, dash) = (Ink::Series(number), dash(number));
+            let (ink, dash) = (Ink::Series(number), dash(number, curve));
             picture.shapes.push(Shape::Line { points, ink, width: 2.0, dash, curve: Some(number) });
             let name = fit(&curve.name, LEGEND - 16.0 - 28.0 - 4.0);
             picture.words((left + 28.0, y), Anchor::Start, Ink::Text, name);
@@ -176,8 +212,9 @@ pub fn latency_axis(values: impl Iterator<Item = f64>, logarithmic: bool) -> Axi
     }
 }
 
-fn dash(number: usize) -> f32 {
-    DASHES[number / COLOURS % DASHES.len()]
+fn dash(number: usize, curve: &Curve) -> f32 {
+    let repeats = number / COLOURS + usize::from(curve.dashed);
+    DASHES[repeats % DASHES.len()]
 }
 
 #[cfg(test)]
@@ -240,6 +277,43 @@ mod tests {
             _ => true,
         };
         assert!(picture.shapes.iter().all(inside));
+    }
+
+    #[test]
+    fn marks_have_names_where_there_is_room() {
+        let mut chart = chart(1);
+        chart.marks = [(0.0, "warm-up"), (4.0, "ramp"), (4.1, "spike"), (4.2, "a long name of a phase")]
+            .map(|(x, name)| (x, name.to_string()))
+            .into();
+        let picture = chart.draw();
+        let found = words(&picture);
+        assert!(found.contains(&"warm-up") && found.contains(&"ramp"), "{found:?}");
+        assert!(
+            !found.contains(&"spike") && !found.iter().any(|name| name.starts_with("a long")),
+            "{found:?}"
+        );
+        let dashed = |shape: &&Shape| matches!(shape, Shape::Line { dash, .. } if *dash == 3.0);
+        assert_eq!(picture.shapes.iter().filter(dashed).count(), 2, "those that have a name");
+        chart.marks = (0..40).map(|step| (f64::from(step) / 4.0, format!("step {step}/40"))).collect();
+        let picture = chart.draw();
+        let named = words(&picture).into_iter().filter(|name| name.starts_with("step")).count();
+        assert!((5..=20).contains(&named), "{named} of 40 names are told");
+    }
+
+    #[test]
+    fn a_curve_may_be_dashed() {
+        let mut chart = chart(2);
+        chart.curves[1].dashed = true;
+        let dashes: Vec<f32> = chart
+            .draw()
+            .shapes
+            .iter()
+            .filter_map(|shape| match shape {
+                Shape::Line { dash, curve: Some(_), points, .. } if points.len() > 2 => Some(*dash),
+                _ => None,
+            })
+            .collect();
+        assert!(dashes[0] == 0.0 && dashes[1] > 0.0, "{dashes:?}");
     }
 
     #[test]

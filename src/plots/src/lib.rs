@@ -1,4 +1,4 @@
-//! Latencies as people look at them: tables, plots, one page. Used by commands, on their one thread; knows histograms and drawing,
+//! Latencies as people look at them: tables, plots, one page. Used by commands and the load generator, on their one thread; knows histograms and drawing,
 //! and nothing of servers, sockets or files.
 //!
 //! [`recording`] is what was measured, read from an interval log; [`figures`] are its numbers; a [`chart::Chart`] becomes a
@@ -8,6 +8,7 @@
 pub mod axis;
 pub mod chart;
 pub mod figures;
+pub mod log;
 pub mod number;
 pub mod page;
 pub mod picture;

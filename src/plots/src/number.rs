@@ -35,6 +35,11 @@ pub fn microseconds(nanoseconds: f64) -> String {
     format!("{:.1}", nanoseconds / 1e3)
 }
 
+/// Nanoseconds as milliseconds, with one digit behind the point.
+pub fn milliseconds(nanoseconds: f64) -> String {
+    format!("{:.1}", nanoseconds / 1e6)
+}
+
 /// A share in percent, with as many nines as it has.
 pub fn percentile(share: f64) -> String {
     let text = format!("{:.6}", share * 100.0);
@@ -81,6 +86,7 @@ mod tests {
         {
             assert_eq!(amount(number), text);
         }
+        assert_eq!((microseconds(1_250.0), milliseconds(1_250_000.0)), ("1.2".into(), "1.2".into()));
         for (share, text) in [(0.0, "0%"), (0.5, "50%"), (0.999, "99.9%"), (0.999_999, "99.9999%")] {
             assert_eq!(percentile(share), text);
         }

@@ -102,7 +102,8 @@
   for (const chart of JSON.parse(document.getElementById("charts").textContent)) {
     const svg = document.getElementById(chart.id);
     const shown = chart.curves.map(() => true);
-    boxes(chart, svg.parentElement, svg, shown);
-    pointer(chart, svg.parentElement, svg, shown);
+    const figure = svg.closest("figure");
+    boxes(chart, figure, svg, shown);
+    pointer(chart, figure, svg, shown);
   }
 })();

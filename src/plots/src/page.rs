@@ -19,6 +19,10 @@ pub enum Section {
     Chart(Chart),
     /// A table.
     Table(Table),
+    /// What came out, in a box: good, or bad.
+    Verdict(bool, String),
+    /// Names and values.
+    Pairs(Vec<(String, String)>),
 }
 
 /// A page.
@@ -40,9 +44,17 @@ impl Page {
                 Section::Heading(text) => body += &format!("<h2>{}</h2>\n", escape(text)),
                 Section::Text(text) => body += &format!("<p>{}</p>\n", escape(text)),
                 Section::Table(table) => body += &format!("<div class=\"table\">{}</div>\n", table.html()),
+                Section::Verdict(good, text) => {
+                    let class = if *good { "good" } else { "bad" };
+                    body += &format!("<p class=\"verdict {class}\">{}</p>\n", escape(text));
+                }
+                Section::Pairs(pairs) => body += &pairs_of(pairs),
                 Section::Chart(chart) => {
                     let id = format!("chart{}", charts.len());
-                    body += &format!("<figure>\n{}</figure>\n", svg::part(&chart.draw(), &id));
+                    body += &format!(
+                        "<figure>\n<div class=\"plot\">{}</div>\n</figure>\n",
+                        svg::part(&chart.draw(), &id)
+                    );
                     charts.push(points_of(&id, chart));
                 }
             }
@@ -57,6 +69,14 @@ impl Page {
             Value::Array(charts).to_string().replace('<', "\\u003c")
         )
     }
+}
+
+/// Long values are broken, so that they need no scrolling.
+fn pairs_of(pairs: &[(String, String)]) -> String {
+    let row = |(name, value): &(String, String)| {
+        format!("<tr><th class=\"name\">{}</th><td>{}</td></tr>\n", escape(name), escape(value))
+    };
+    format!("<table class=\"pairs\"><tbody>\n{}</tbody></table>\n", pairs.iter().map(row).collect::<String>())
 }
 
 /// What the script shows under the pointer: places in the picture, and what they say.
@@ -95,6 +115,8 @@ mod tests {
                 Section::Text("1 < 2".into()),
                 Section::Chart(Chart::over_time("Things", y, vec![curve])),
                 Section::Table(Table { names: 1, head: vec!["core".into()], rows: vec![vec!["0".into()]] }),
+                Section::Verdict(false, "NOT <verified>".into()),
+                Section::Pairs(vec![("kernel".into(), "6 & more".into())]),
             ],
         };
         let html = page.html();
@@ -104,6 +126,8 @@ mod tests {
             "1 &lt; 2",
             "id=\"chart0\"",
             "<td class=\"name\">0</td>",
+            "<p class=\"verdict bad\">NOT &lt;verified&gt;</p>",
+            "<th class=\"name\">kernel</th><td>6 &amp; more</td>",
         ] {
             assert!(html.contains(part), "{part} is missing in {html}");
         }

@@ -2,13 +2,12 @@
 //! HdrHistogram V2), and written as one.
 
 use crate::figures::Figures;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::log::{Entry, decode, write};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{
-    IntervalLogHistogram, IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, LogIteratorError, Tag,
+    IntervalLogHistogram, IntervalLogIterator, LogEntry, LogIteratorError,
 };
-use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -24,10 +23,17 @@ pub fn tag(core: u32, stage: &str) -> String {
 }
 
 /// What a tag says.
-fn untag(tag: &str) -> Option<(u32, &str)> {
-    let (core, stage) = tag.strip_prefix("core")?.split_once('-')?;
-    Some((core.parse().ok()?, stage)).filter(|_| !stage.is_empty())
+fn untag(tag: &str) -> Option<(Core, &str)> {
+    let (whose, stage) = tag.split_once('-')?;
+    let core = match whose {
+        CLIENT => Core::Client,
+        _ => Core::One(whose.strip_prefix("core")?.parse().ok()?),
+    };
+    Some((core, stage)).filter(|_| !stage.is_empty())
 }
+
+/// What the load generator's tags begin with, and what its rows are called.
+const CLIENT: &str = "client";
 
 /// What a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +42,19 @@ pub enum Core {
     One(u32),
     /// All that were chosen.
     All,
+    /// None: it was measured by the load generator.
+    Client,
+}
+
+impl Core {
+    /// The tag of its stage in an interval log; cores that were merged have none.
+    pub fn tag(self, stage: &str) -> Option<String> {
+        match self {
+            Self::One(number) => Some(tag(number, stage)),
+            Self::All => None,
+            Self::Client => Some(format!("{CLIENT}-{stage}")),
+        }
+    }
 }
 
 impl fmt::Display for Core {
@@ -43,6 +62,7 @@ impl fmt::Display for Core {
         match self {
             Self::One(number) => write!(f, "{number}"),
             Self::All => f.write_str("all"),
+            Self::Client => f.write_str(CLIENT),
         }
     }
 }
@@ -58,15 +78,16 @@ pub struct Choice {
     pub cores: Vec<u32>,
     /// These stages alone; none: all.
     pub stages: Vec<String>,
-    /// All cores in one row.
+    /// All cores in one row; what the load generator measured stays apart.
     pub merge: bool,
 }
 
 impl Choice {
-    fn takes(&self, core: u32, stage: &str, middle: f64) -> bool {
+    fn takes(&self, core: Core, stage: &str, middle: f64) -> bool {
+        let is_chosen = |wanted: &u32| core == Core::One(*wanted);
         self.from.is_none_or(|from| middle >= from)
             && self.to.is_none_or(|to| middle < to)
-            && (self.cores.is_empty() || self.cores.contains(&core))
+            && (self.cores.is_empty() || self.cores.iter().any(is_chosen))
             && (self.stages.is_empty() || self.stages.iter().any(|wanted| wanted == stage))
     }
 }
@@ -102,6 +123,7 @@ impl Row {
         match self.core {
             Core::One(core) => format!("core {core} {}", self.stage),
             Core::All => format!("all cores {}", self.stage),
+            Core::Client => format!("{CLIENT} {}", self.stage),
         }
     }
 
@@ -216,7 +238,7 @@ impl Recording {
     ) -> Result<Self, Unreadable> {
         let mut builder = Builder::new(choice);
         for (core, stage, histogram) in histograms {
-            builder.add(core, &stage, 0.0, seconds, &histogram);
+            builder.add(Core::One(core), &stage, 0.0, seconds, &histogram);
         }
         builder.finish(false)
     }
@@ -224,6 +246,12 @@ impl Recording {
     /// The rows of a stage.
     pub fn of_stage<'a>(&'a self, stage: &'a str) -> impl Iterator<Item = &'a Row> {
         self.rows.iter().filter(move |row| row.stage == stage)
+    }
+
+    /// The stages of cores, in the order in which they came.
+    pub fn stages_of_cores(&self) -> Vec<&str> {
+        let of_client = |stage: &&str| self.of_stage(stage).all(|row| row.core == Core::Client);
+        self.stages().into_iter().filter(|stage| !of_client(stage)).collect()
     }
 
     /// The stages, in the order in which they came.
@@ -241,21 +269,12 @@ impl Recording {
     pub fn write(&self, out: &mut impl Write, now: SystemTime) -> io::Result<()> {
         let length = Duration::from_secs_f64(self.seconds);
         let start = now.checked_sub(length).unwrap_or(SystemTime::UNIX_EPOCH);
-        let mut serializer = V2DeflateSerializer::new();
-        let mut log = IntervalLogWriterBuilder::new()
-            .add_comment(COMMENT)
-            .with_start_time(start)
-            .with_base_time(start)
-            .with_max_value_divisor(MAX_DIVISOR)
-            .begin_log_with(out, &mut serializer)?;
-        for row in &self.rows {
-            let Core::One(core) = row.core else {
-                return Err(io::Error::other("cores that were merged have no tag"));
-            };
-            log.write_histogram(&row.histogram, Duration::ZERO, length, Tag::new(&tag(core, &row.stage)))
-                .map_err(|e| io::Error::other(format!("{e:?}")))?;
-        }
-        Ok(())
+        let merged = || io::Error::other("cores that were merged have no tag");
+        let entries = self.rows.iter().map(|row| {
+            let tag = row.core.tag(&row.stage).ok_or_else(merged)?;
+            Ok(Entry { tag, start: Duration::ZERO, length, histogram: Cow::Borrowed(&row.histogram) })
+        });
+        write(out, start, entries.collect::<io::Result<Vec<_>>>()?)
     }
 }
 
@@ -273,18 +292,16 @@ impl<'a> Builder<'a> {
 
     fn take(&mut self, interval: &IntervalLogHistogram<'_>, start: f64) -> Result<(), String> {
         let found = interval.tag().map_or("", |tag| tag.as_str());
-        let (core, stage) =
-            untag(found).ok_or_else(|| format!("found the tag {found:?}, expected coreN-STAGE"))?;
-        let bytes = STANDARD.decode(interval.encoded_histogram());
-        let bytes = bytes.map_err(|e| format!("the histogram of {found} can't be read: {e}"))?;
-        let histogram = Deserializer::new().deserialize(&mut &bytes[..]);
+        let (core, stage) = untag(found)
+            .ok_or_else(|| format!("found the tag {found:?}, expected coreN-STAGE or client-STAGE"))?;
+        let histogram = decode(interval.encoded_histogram());
         let histogram = histogram.map_err(|e| format!("the histogram of {found} can't be read: {e}"))?;
         self.add(core, stage, start, interval.duration().as_secs_f64(), &histogram);
         Ok(())
     }
 
-    fn add(&mut self, core: u32, stage: &str, start: f64, seconds: f64, histogram: &Histogram<u64>) {
-        let tag = tag(core, stage);
+    fn add(&mut self, core: Core, stage: &str, start: f64, seconds: f64, histogram: &Histogram<u64>) {
+        let tag = core.tag(stage).unwrap_or_default();
         if !self.tags.contains(&tag) {
             self.tags.push(tag);
         }
@@ -293,7 +310,7 @@ impl<'a> Builder<'a> {
         }
         let (first, last) = self.span.unwrap_or((start, start + seconds));
         self.span = Some((first.min(start), last.max(start + seconds)));
-        let core = if self.choice.merge { Core::All } else { Core::One(core) };
+        let core = if self.choice.merge && core != Core::Client { Core::All } else { core };
         let at =
             self.rows.iter().position(|row| row.core == core && row.stage == stage).unwrap_or_else(|| {
                 let mut histogram = histogram.clone();
@@ -326,6 +343,10 @@ impl<'a> Builder<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use hdrhistogram::serialization::V2DeflateSerializer;
+    use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
     fn histogram(values: &[u64]) -> Histogram<u64> {
         let mut histogram =
@@ -424,6 +445,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_measured_stays_apart() {
+        let (start, length, one) = (Duration::ZERO, Duration::from_secs(1), histogram(&[5_000_000]));
+        let tags = ["client-corrected", "client-raw", "core0-total", "core1-total"].map(String::from);
+        let entries = tags.map(|tag| Entry { tag, start, length, histogram: Cow::Borrowed(&one) });
+        let mut bytes = Vec::new();
+        write(&mut bytes, SystemTime::now(), entries).expect("memory takes it");
+        let recording = Recording::read(&bytes, &Choice::default()).expect("it is good");
+        let names: Vec<String> = recording.rows.iter().map(Row::name).collect();
+        assert_eq!(names, ["core 0 total", "core 1 total", "client corrected", "client raw"]);
+        assert_eq!(recording.stages_of_cores(), ["total"]);
+        let merged =
+            Recording::read(&bytes, &Choice { merge: true, ..Choice::default() }).expect("it is good");
+        assert_eq!(
+            merged.rows.iter().map(|row| row.core).collect::<Vec<_>>(),
+            [Core::All, Core::Client, Core::Client]
+        );
+        let one = Choice { cores: vec![1], ..Choice::default() };
+        assert_eq!(Recording::read(&bytes, &one).expect("it is good").rows.len(), 1);
+        let mut again = Vec::new();
+        recording.write(&mut again, SystemTime::now()).expect("memory takes it");
+        assert_eq!(Recording::read(&again, &Choice::default()).expect("it is good").rows.len(), 4);
+    }
+
+    #[test]
     fn damage_names_its_line_and_a_torn_end_is_left_out() {
         let log = log();
         let lines = log.split_inclusive(|byte| *byte == b'\n').count();
@@ -438,7 +483,10 @@ mod tests {
             (Vec::new(), "no interval"),
             (b"# a comment\n".to_vec(), "no interval"),
             (with("Tag=core0-flush,1.0,1.0,1.0,AAAA\n"), "the histogram of core0-flush"),
-            (with("Tag=lunch,1.0,1.0,1.0,AAAA\n"), "found the tag \"lunch\", expected coreN-STAGE"),
+            (
+                with("Tag=lunch,1.0,1.0,1.0,AAAA\n"),
+                "found the tag \"lunch\", expected coreN-STAGE or client-STAGE",
+            ),
             (with("1.0,1.0,1.0,AAAA\n"), "found the tag \"\""),
         ];
         for (bytes, words) in cases {

@@ -23,8 +23,15 @@ impl Table {
         Self { names, head: head.into_iter().collect(), rows: Vec::new() }
     }
 
+    /// What is in a row that has not a cell for each head would stand below another one.
+    fn check(&self) {
+        let odd = self.rows.iter().find(|row| row.len() != self.head.len());
+        assert!(odd.is_none(), "{odd:?} has not as many cells as there are heads: {:?}", self.head);
+    }
+
     /// For a terminal.
     pub fn text(&self) -> String {
+        self.check();
         let width = |column: usize| {
             let cells = self.rows.iter().chain([&self.head]).map(|row| row[column].chars().count());
             cells.max().unwrap_or_default()
@@ -48,6 +55,7 @@ impl Table {
 
     /// For a page.
     pub fn html(&self) -> String {
+        self.check();
         let mut html = String::from("<table><thead>");
         let row = |tag: &str, cells: &[String]| {
             let cell = |(column, cell): (usize, &String)| {

@@ -6,6 +6,7 @@ use crate::figures::{Figures, curve};
 use crate::number::{grouped, microseconds};
 use crate::recording::{Core, Interval, Recording, Row};
 use crate::table::{Table, ratio};
+use hdrhistogram::Histogram;
 
 /// A recording with the name that it has in charts and tables.
 pub type Named<'a> = (&'a str, &'a Recording);
@@ -23,18 +24,27 @@ pub fn latency_by_percentile(title: &str, of: &[Named<'_>], stages: &[&str], log
 
 /// Latency by percentile of repeated runs whose cores are merged: their median, and the area between the least and the largest.
 pub fn spread_by_percentile(title: &str, of: &[Named<'_>], stage: &str, logarithmic: bool) -> Chart {
-    let rows: Vec<&Row> = of.iter().filter_map(|(_, recording)| recording.of_stage(stage).next()).collect();
-    let mut median_of_all = Curve::new(format!("median of {}", rows.len()), Vec::new());
+    let rows = of.iter().filter_map(|(_, recording)| recording.of_stage(stage).next());
+    let histograms: Vec<&Histogram<u64>> = rows.map(|row| &row.histogram).collect();
+    let name = format!("median of {}", histograms.len());
+    Chart::percentiles(title, vec![spread_curve(name, &histograms)], logarithmic)
+}
+
+/// The median of repeated runs at each percentile, with the least and the largest.
+pub fn spread_curve(name: impl Into<String>, histograms: &[&Histogram<u64>]) -> Curve {
+    let mut median_of_all = Curve::new(name, Vec::new());
     // Percentiles that the run with the fewest values has, too.
-    let fewest = rows.iter().min_by_key(|row| row.histogram.len());
-    for (inverse, _) in fewest.map(|row| curve(&row.histogram)).unwrap_or_default() {
-        let at = |row: &&Row| row.histogram.value_at_quantile(1.0 - 1.0 / inverse) as f64;
-        let mut values: Vec<f64> = rows.iter().map(at).collect();
+    let fewest = histograms.iter().min_by_key(|histogram| histogram.len());
+    for (inverse, _) in fewest.map(|histogram| curve(histogram)).unwrap_or_default() {
+        let at = |histogram: &&Histogram<u64>| histogram.value_at_quantile(1.0 - 1.0 / inverse) as f64;
+        let mut values: Vec<f64> = histograms.iter().map(at).collect();
         values.sort_by(f64::total_cmp);
         median_of_all.points.push((inverse, median(&values)));
-        median_of_all.spread.push((values[0], values[values.len() - 1]));
+        if values.len() > 1 {
+            median_of_all.spread.push((values[0], values[values.len() - 1]));
+        }
     }
-    Chart::percentiles(title, vec![median_of_all], logarithmic)
+    median_of_all
 }
 
 /// No more than what tells curves apart.
@@ -43,6 +53,7 @@ fn curve_name(name: &str, row: &Row, recordings: usize, stages: usize) -> String
         Core::One(core) => format!("core {core}"),
         Core::All if recordings > 1 || stages > 1 => String::new(),
         Core::All => "all cores".into(),
+        Core::Client => "client".into(),
     };
     let stage = if stages > 1 { row.stage.as_str() } else { "" };
     let name = if recordings > 1 { name } else { "" };
@@ -187,7 +198,8 @@ pub fn spread(of: &[Named<'_>]) -> Table {
     table
 }
 
-fn median(sorted: &[f64]) -> f64 {
+/// The one in the middle, or the mean of both that are; there must be one.
+pub fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     match sorted.len() % 2 {
         0 => sorted[middle - 1].midpoint(sorted[middle]),
@@ -205,7 +217,6 @@ fn figures_of<'a>(of: &'a [Named<'a>], stage: &'a str) -> impl Iterator<Item = (
 mod tests {
     use super::*;
     use crate::recording::Choice;
-    use hdrhistogram::Histogram;
 
     fn run(values: &[u64], merge: bool) -> Recording {
         let mut histogram =

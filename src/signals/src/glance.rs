@@ -8,6 +8,7 @@ use crate::sync::{AtomicU64, Ordering};
 pub struct Glance {
     created: AtomicU64,
     refused: AtomicU64,
+    errors: AtomicU64,
     p99_ns: AtomicU64,
 }
 
@@ -18,7 +19,12 @@ impl Glance {
         self.refused.store(refused, Ordering::Relaxed);
     }
 
-    /// The p99 latency of the last half second.
+    /// Requests refused as a whole in this phase.
+    pub fn show_errors(&self, errors: u64) {
+        self.errors.store(errors, Ordering::Relaxed);
+    }
+
+    /// The p99 latency of the last second.
     pub fn show_p99(&self, nanoseconds: u64) {
         self.p99_ns.store(nanoseconds, Ordering::Relaxed);
     }
@@ -33,7 +39,12 @@ impl Glance {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// The p99 latency of the last half second, nanoseconds.
+    /// Requests refused as a whole in this phase.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// The p99 latency of the last second, nanoseconds.
     pub fn p99_ns(&self) -> u64 {
         self.p99_ns.load(Ordering::Relaxed)
     }
