@@ -7,6 +7,7 @@
 use crate::buffers::Unsent;
 use crate::executor::{Admission, Core};
 use crate::monitor::figures::Held;
+use crate::readiness::{Readiness, Watched};
 use crate::runtime::{self, Ready};
 use crate::socket;
 use auriga_shards::arrival::ConnectionId;
@@ -71,6 +72,7 @@ impl Closed {
 pub struct Connection {
     /// Its number.
     pub id: ConnectionId,
+    reading: Watched,
     socket: Ready<TcpStream>,
     unsent: RefCell<Vec<u8>>,
     /// The unsent bytes of all connections of the core.
@@ -104,6 +106,7 @@ impl Connection {
         id: ConnectionId,
         socket: TcpStream,
         unsent_of_all: Rc<Unsent>,
+        readiness: &Rc<Readiness>,
         now_ns: u64,
     ) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
@@ -111,6 +114,7 @@ impl Connection {
         socket::limit_unacknowledged(&socket, UNSENT_MAX)?;
         Ok(Self {
             id,
+            reading: readiness.watch(&socket)?,
             socket: Ready::new(socket)?,
             unsent: RefCell::new(Vec::new()),
             unsent_of_all,
@@ -318,9 +322,8 @@ impl Connection {
             match self.socket.get().read(&mut waste) {
                 Ok(1..) => runtime::yield_now().await,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    if self.socket.readable().await.is_err() {
-                        return;
-                    }
+                    self.reading.is_drained();
+                    self.reading.readable().await;
                 }
                 _ => return,
             }
@@ -392,14 +395,10 @@ impl Connection {
         }
     }
 
-    /// Waits for bytes and takes them. Between two requests of a client that waits for its reply there is nothing to be read: whoever
-    /// tried would ask the kernel once too often.
+    /// Waits for bytes and takes them.
     async fn receive(&self, frames: &mut Frames) -> Result<(), Stop> {
-        let mut is_drained = frames.is_drained && !frames.has_bytes();
         loop {
-            if std::mem::take(&mut is_drained) && self.socket.readable().await.is_err() {
-                return Err(Stop::Closed(Closed::ByClient));
-            }
+            self.reading.readable().await;
             let room = frames.free();
             let wanted = room.len();
             match self.socket.get().read(room) {
@@ -409,12 +408,14 @@ impl Connection {
                         self.receiving_since.set(Some(crate::clock::now().monotonic_ns));
                     }
                     frames.end += count;
-                    frames.is_drained = count < wanted;
+                    if count < wanted {
+                        self.reading.is_drained();
+                    }
                     self.progressed.set(true);
                     return Ok(());
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => is_drained = true,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.reading.is_drained(),
                 Err(_) => return Err(Stop::Closed(Closed::ByClient)),
             }
         }
@@ -443,15 +444,13 @@ struct Frames {
     end: usize,
     /// The connection's own buffer while a large one is borrowed.
     small: Option<AlignedBuffer>,
-    /// The last look at the socket found less than there was room for.
-    is_drained: bool,
 }
 
 impl Frames {
     fn new() -> Self {
         let mut buffer = AlignedBuffer::with_capacity(SMALL_BUFFER);
         buffer.resize(SMALL_BUFFER);
-        Self { buffer, start: 0, end: 0, small: None, is_drained: false }
+        Self { buffer, start: 0, end: 0, small: None }
     }
 
     fn has_bytes(&self) -> bool {

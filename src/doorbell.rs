@@ -3,7 +3,7 @@
 use auriga_signals::Parking;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
 
 /// The doorbell of one executor.
 #[derive(Debug)]
@@ -60,5 +60,11 @@ impl Doorbell {
 impl AsRawFd for Doorbell {
     fn as_raw_fd(&self) -> RawFd {
         self.event.as_raw_fd()
+    }
+}
+
+impl AsFd for Doorbell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
     }
 }

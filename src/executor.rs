@@ -25,6 +25,7 @@ use crate::keeper::{News, Wish};
 use crate::monitor::figures::Where;
 use crate::monitor::watch::{Pressure, Watch};
 use crate::past;
+use crate::readiness::Readiness;
 use crate::runtime::{self, Ready, Signal};
 use crate::server::Shared;
 use crate::storage::Storage;
@@ -175,11 +176,13 @@ pub struct Core {
     pub unsent: Rc<Unsent>,
     /// How long its connections are held.
     pub pressure: Pressure,
+    /// Its sockets and its doorbell.
+    readiness: Rc<Readiness>,
 }
 
-struct Bell(Arc<Doorbell>);
+struct Everything(Rc<Readiness>);
 
-impl AsRawFd for Bell {
+impl AsRawFd for Everything {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
@@ -211,13 +214,15 @@ impl Core {
             large_buffers,
             unsent,
             pressure: Pressure::default(),
+            readiness: Rc::new(Readiness::new().expect("an epoll set can be made")),
         }
     }
 
     /// Runs until the server stops.
     pub async fn run(self: Rc<Self>) {
         self.shared.pulses[self.number.index()].begin().await;
-        let ready = Ready::new(Bell(self.doorbell.clone())).expect("an eventfd can be polled");
+        self.readiness.add_bell(&*self.doorbell).expect("an eventfd can be watched");
+        let ready = Ready::new(Everything(self.readiness.clone())).expect("an epoll set can be polled");
         let core = self.clone();
         runtime::spawn(async move { core.beat().await });
         let found = self.state.borrow_mut().ends.found.take();
@@ -262,11 +267,13 @@ impl Core {
         let clock = clock::now();
         let State { shard, storage, ends, outputs, watch } = &mut *state;
         watch.begin(clock.monotonic_ns);
+        // Their tasks read behind this turn.
+        let found = self.readiness.look();
         let mut some = false;
         while storage.complete(|input| shard.step(clock, input, outputs)) {
             some = true;
         }
-        let mut worked = watch.lap(some, Where::Storage);
+        let mut worked = watch.lap(some, Where::Storage) | found;
         let some = ends.receive(Lane::Control, shard, clock, outputs);
         worked |= watch.lap(some, Where::Control);
         let some = ends.receive(Lane::Route, shard, clock, outputs);
@@ -445,7 +452,7 @@ impl Core {
     fn welcome(self: &Rc<Self>, socket: TcpStream, now_ns: u64) {
         let id = ConnectionId(self.next_connection.get());
         self.next_connection.set(id.0 + 1);
-        let connection = match Connection::new(id, socket, self.unsent.clone(), now_ns) {
+        let connection = match Connection::new(id, socket, self.unsent.clone(), &self.readiness, now_ns) {
             Ok(connection) => Rc::new(connection),
             Err(_) => return self.shared.left(self.number, Closed::ByClient),
         };

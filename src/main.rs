@@ -29,6 +29,7 @@ mod options;
 mod output;
 mod owner;
 mod past;
+mod readiness;
 mod room;
 mod runtime;
 mod server;
