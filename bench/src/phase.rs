@@ -12,6 +12,7 @@ use crate::report::count;
 use crate::series::Series;
 use auriga_signals::Glance;
 use auriga_wire::Options;
+use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -92,7 +93,8 @@ impl Phase {
             driver.limit(self.in_flight.unwrap_or(args.in_flight) as usize);
         }
         let mut progress = Progress::start(&self.name, Duration::from_secs_f64(self.seconds));
-        let start = Instant::now();
+        // It begins when all workers are there: on a busy machine a thread may come to run late.
+        let (all_are_there, begun) = (Barrier::new(drivers.len()), OnceLock::new());
         let results = thread::scope(|scope| {
             let bar_thread = thread::current();
             let workers: Vec<_> = drivers
@@ -100,8 +102,10 @@ impl Phase {
                 .zip(loads.iter_mut())
                 .zip(0..)
                 .map(|((driver, load), worker)| {
-                    let bar_thread = bar_thread.clone();
+                    let (bar_thread, all_are_there, begun) = (bar_thread.clone(), &all_are_there, &begun);
                     scope.spawn(move || {
+                        all_are_there.wait();
+                        let start = *begun.get_or_init(Instant::now);
                         let mut arrivals = self.arrivals(args, number, worker, start);
                         load.begin(start);
                         let clocks = Clocks::now();
@@ -122,6 +126,7 @@ impl Phase {
             joined.collect::<Vec<_>>()
         });
         progress.finish();
+        let start = *begun.get().expect("there is a worker");
         let (figures, series) = (Figures::new(args.requests.is_some()), Series::default());
         let mut part = Part { figures, series, start, seconds: 0.0, failed: None };
         for (figures, series, end, failure) in results {
