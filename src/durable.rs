@@ -1,4 +1,4 @@
-//! Names that are made durable. When a sync fails nobody knows what the disk holds, and the next one may say that all is well: the process
+//! Names that are made durable, and the end of a process that can't go on with its disk. When a sync fails nobody knows what the disk holds, and the next one may say that all is well: the process
 //! ends, as after a write that failed. What could not be tried, without a descriptor for one, may be tried again.
 
 use crate::directory::cannot;

@@ -44,7 +44,6 @@ use rtrb::{Consumer, Producer};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::TcpStream;
-use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -180,21 +179,20 @@ pub struct Core {
     readiness: Rc<Readiness>,
 }
 
-struct Everything(Rc<Readiness>);
-
-impl AsRawFd for Everything {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
 impl Core {
-    /// A core around its shard.
-    pub fn new(number: ShardId, shard: Shard, storage: Storage, ends: Ends, shared: Arc<Shared>) -> Self {
+    /// A core around its shard. Fails without a descriptor for its sockets.
+    pub fn new(
+        number: ShardId,
+        shard: Shard,
+        storage: Storage,
+        ends: Ends,
+        shared: Arc<Shared>,
+    ) -> std::io::Result<Self> {
         let doorbell = ends.doorbells[number.index()].clone();
+        let readiness = Rc::new(Readiness::new(&*doorbell)?);
         let large_buffers = Buffers::new(shared.options.large_buffers_per_shard());
         let unsent = Rc::new(Unsent::new(shared.options.unsent_max_per_shard()));
-        Self {
+        Ok(Self {
             number,
             state: RefCell::new(State {
                 shard,
@@ -214,15 +212,14 @@ impl Core {
             large_buffers,
             unsent,
             pressure: Pressure::default(),
-            readiness: Rc::new(Readiness::new().expect("an epoll set can be made")),
-        }
+            readiness,
+        })
     }
 
     /// Runs until the server stops.
     pub async fn run(self: Rc<Self>) {
         self.shared.pulses[self.number.index()].begin().await;
-        self.readiness.add_bell(&*self.doorbell).expect("an eventfd can be watched");
-        let ready = Ready::new(Everything(self.readiness.clone())).expect("an epoll set can be polled");
+        let ready = Ready::new(self.readiness.clone()).expect("an epoll set can be polled");
         let core = self.clone();
         runtime::spawn(async move { core.beat().await });
         let found = self.state.borrow_mut().ends.found.take();

@@ -35,27 +35,23 @@ struct Entry {
 }
 
 impl Readiness {
-    /// None yet.
-    pub fn new() -> std::io::Result<Self> {
+    /// No sockets yet; who waits for this set is also woken by the bell, as long as that can be read.
+    pub fn new(bell: &impl AsFd) -> std::io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, bell, EventData::new_u64(u64::MAX), EventFlags::IN)?;
         Ok(Self { epoll, watched: RefCell::default() })
-    }
-
-    /// Wakes who waits for this set, too, as long as it can be read.
-    pub fn add_bell(&self, bell: &impl AsFd) -> std::io::Result<()> {
-        Ok(epoll::add(&self.epoll, bell, EventData::new_u64(u64::MAX), EventFlags::IN)?)
     }
 
     /// Watches a socket, until what comes back is dropped.
     pub fn watch(self: &Rc<Self>, socket: &TcpStream) -> std::io::Result<Watched> {
         let (number, entry) = (socket.as_raw_fd() as usize, Rc::new(Entry::default()));
+        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(&self.epoll, socket, EventData::new_u64(number as u64), flags)?;
         let mut watched = self.watched.borrow_mut();
         if watched.len() <= number {
             watched.resize(number + 1, None);
         }
         watched[number] = Some(entry.clone());
-        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, socket, EventData::new_u64(number as u64), flags)?;
         Ok(Watched { readiness: self.clone(), number, entry })
     }
 
@@ -139,13 +135,18 @@ mod tests {
         (client, server)
     }
 
+    fn of_no_sockets() -> Rc<Readiness> {
+        let bell = crate::doorbell::Doorbell::new().expect("an eventfd");
+        Rc::new(Readiness::new(&bell).expect("an epoll set"))
+    }
+
     fn is_ready(watched: &Watched) -> bool {
         std::pin::pin!(watched.readable()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     #[test]
     fn a_socket_is_readable_from_what_comes_to_what_was_read() {
-        let readiness = Rc::new(Readiness::new().expect("an epoll set"));
+        let readiness = of_no_sockets();
         let (mut client, mut server) = pair();
         let watched = readiness.watch(&server).expect("it can be watched");
         assert!(!readiness.look() && !is_ready(&watched));
@@ -164,7 +165,7 @@ mod tests {
             |client: &TcpStream| client.shutdown(Shutdown::Write),
             |client: &TcpStream| client.shutdown(Shutdown::Both),
         ] {
-            let readiness = Rc::new(Readiness::new().expect("an epoll set"));
+            let readiness = of_no_sockets();
             let (mut client, mut server) = pair();
             let watched = readiness.watch(&server).expect("it can be watched");
             client.write_all(&[1; 10]).expect("written");
@@ -176,7 +177,7 @@ mod tests {
             assert_eq!(server.read(&mut [0; 100]).expect("the end"), 0);
         }
         // So does one whose reading side this process shuts.
-        let readiness = Rc::new(Readiness::new().expect("an epoll set"));
+        let readiness = of_no_sockets();
         let (_client, server) = pair();
         let watched = readiness.watch(&server).expect("it can be watched");
         server.shutdown(Shutdown::Read).expect("it can be shut");
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn who_is_watched_no_more_is_not_found() {
-        let readiness = Rc::new(Readiness::new().expect("an epoll set"));
+        let readiness = of_no_sockets();
         let (mut client, server) = pair();
         let watched = readiness.watch(&server).expect("it can be watched");
         drop((watched, server));

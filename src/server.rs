@@ -478,11 +478,18 @@ fn start_core(
         let shard = Shard::new(config, Box::new(move |status| for_status.complete(status)));
         say_where_memory_lies(shard.sample(), place.node, number);
         let event = std::os::fd::AsRawFd::as_raw_fd(&*ends.doorbells[number.index()]);
-        match Storage::new(shared.directory.clone(), event) {
-            Ok(storage) => Rc::new(Core::new(number, shard, storage, ends, shared)).run().await,
+        let storage = match Storage::new(shared.directory.clone(), event) {
+            Ok(storage) => storage,
             Err(e) => {
-                shared.fail(Failure::environment(format!("can't set up io_uring: {e}. {IO_URING_REMEDY}")));
+                let message = format!("can't set up io_uring: {e}. {IO_URING_REMEDY}");
+                return shared.fail(Failure::environment(message));
             }
+        };
+        match Core::new(number, shard, storage, ends, shared.clone()) {
+            Ok(core) => Rc::new(core).run().await,
+            Err(e) => shared.fail(Failure::environment(format!(
+                "shard {number}: can't make an epoll set for its sockets: {e}. Raise the limit on open files (ulimit -n)"
+            ))),
         }
     })
 }

@@ -65,9 +65,11 @@ impl Created {
         (created, doubtful)
     }
 
-    /// These are applied, too.
-    fn add_applied(&mut self, indexes: impl Iterator<Item = u32>) {
-        self.applied.extend(indexes);
+    /// Of these events, with their ids, those that were found are applied, too.
+    fn add_applied(&mut self, doubtful: &[u32], ids: &[u128], found: impl Iterator<Item = u128>) {
+        let found: HashSet<u128> = found.collect();
+        let applied = doubtful.iter().zip(ids).filter(|(_, id)| found.contains(id));
+        self.applied.extend(applied.map(|(index, _)| index));
         self.applied.sort_unstable();
     }
 }
@@ -130,17 +132,11 @@ impl Client {
         let exists = AccountCode::Exists.number();
         let is_linked = |index: usize| accounts[index].flags & AccountFlags::LINKED != 0;
         let (mut created, doubtful) =
-            self.request(RequestFrame::create_accounts(accounts), |reply, retried| match reply.body {
-                ReplyBody::CreatedAccounts(results) => {
-                    Some(Created::new(&reply, results, &Sent { retried, exists, is_linked: &is_linked }))
-                }
-                _ => None,
-            })?;
+            self.create(RequestFrame::create_accounts(accounts), exists, &is_linked)?;
         if !doubtful.is_empty() {
-            let id = |index: &u32| accounts[*index as usize].id;
-            let found = self.lookup_accounts(&doubtful.iter().map(id).collect::<Vec<_>>())?;
-            let found: HashSet<u128> = found.iter().map(|account| account.id).collect();
-            created.add_applied(doubtful.iter().copied().filter(|index| found.contains(&id(index))));
+            let ids: Vec<u128> = doubtful.iter().map(|index| accounts[*index as usize].id).collect();
+            let found = self.lookup_accounts(&ids)?;
+            created.add_applied(&doubtful, &ids, found.iter().map(|account| account.id));
         }
         Ok(created)
     }
@@ -151,19 +147,28 @@ impl Client {
         let exists = TransferCode::Exists.number();
         let is_linked = |index: usize| transfers[index].flags & TransferFlags::LINKED != 0;
         let (mut created, doubtful) =
-            self.request(RequestFrame::create_transfers(transfers), |reply, retried| match reply.body {
-                ReplyBody::CreatedTransfers(results) => {
-                    Some(Created::new(&reply, results, &Sent { retried, exists, is_linked: &is_linked }))
-                }
-                _ => None,
-            })?;
+            self.create(RequestFrame::create_transfers(transfers), exists, &is_linked)?;
         if !doubtful.is_empty() {
-            let id = |index: &u32| transfers[*index as usize].id;
-            let found = self.lookup_transfers(&doubtful.iter().map(id).collect::<Vec<_>>())?;
-            let found: HashSet<u128> = found.iter().map(|transfer| transfer.id).collect();
-            created.add_applied(doubtful.iter().copied().filter(|index| found.contains(&id(index))));
+            let ids: Vec<u128> = doubtful.iter().map(|index| transfers[*index as usize].id).collect();
+            let found = self.lookup_transfers(&ids)?;
+            created.add_applied(&doubtful, &ids, found.iter().map(|transfer| transfer.id));
         }
         Ok(created)
+    }
+
+    /// What the answer to a creation says, and the indexes of events of which it doesn't say whether they are applied.
+    fn create(
+        &mut self,
+        frame: RequestFrame,
+        exists: u32,
+        is_linked: &dyn Fn(usize) -> bool,
+    ) -> Result<(Created, Vec<u32>), Error> {
+        self.request(frame, |reply, retried| match reply.body {
+            ReplyBody::CreatedAccounts(results) | ReplyBody::CreatedTransfers(results) => {
+                Some(Created::new(&reply, results, &Sent { retried, exists, is_linked }))
+            }
+            _ => None,
+        })
     }
 
     /// Looks up 1 to 8,190 accounts: those that exist, in the order of the ids.
