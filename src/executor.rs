@@ -11,7 +11,7 @@
 //!
 //! Connections are tasks of their own on the same executor; they hand a request over as soon as it is whole. When there
 //! is nothing to do, and something is under way that other cores or the disk have to do first, the core spins for a short, configured time
-//! (yielding to its other tasks, so that its I/O goes on); then, or if nothing is under way, it parks.
+//! (yielding to its other tasks, so that its I/O goes on, and to other threads that want its CPU); then, or if nothing is under way, it parks.
 
 mod beat;
 
@@ -245,6 +245,8 @@ impl Core {
             self.state.borrow_mut().watch.idles(now);
             let is_early = now < *idle_since.get_or_insert(now) + self.shared.options.spin_ns;
             if is_early && !self.state.borrow().shard.is_idle() {
+                // Nobody else is meant to run on this CPU; somebody who does all the same has more to do than this.
+                std::thread::yield_now();
                 runtime::yield_now().await;
                 continue;
             }
