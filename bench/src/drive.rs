@@ -233,6 +233,10 @@ impl Driver {
                 self.in_flight -= 1;
                 self.room.push_back(index);
                 any = true;
+                // Nothing more is to come: what the server might say of itself, it says before it closes, which is an event.
+                if outstanding.is_empty() {
+                    break;
+                }
             }
         }
         Ok(any)
