@@ -21,8 +21,8 @@ use std::time::Duration;
 
 /// How long the keeper rests before it looks again whether a full disk has room.
 const RETRY: Duration = Duration::from_millis(500);
-/// Bytes of zeros written at once.
-const ZEROS: usize = 1 << 20;
+/// Bytes of zeros written at once: a huge page, so that the kernel and the drive are told of one piece of memory and not of 512.
+const ZEROS: usize = 2 << 20;
 /// Bytes that stay free on the disk: for the lock file, histogram logs, and the operator.
 pub const DISK_RESERVE: u64 = 64 << 20;
 
