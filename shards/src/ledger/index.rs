@@ -5,6 +5,7 @@
 //! caller compares the id itself.
 
 use super::pages::Fresh;
+use std::hint::select_unpredictable;
 
 /// Few enough that what leads to their entries stays in the nearest cache.
 const SEGMENTS: usize = 64;
@@ -86,6 +87,16 @@ impl Index {
     /// The number of the first entry with this hash's tag: likely the one that [`Index::find`] will look at.
     #[inline]
     pub fn likely(&self, hash: u64) -> Option<u32> {
+        let (entries, tag) = (self.segment(segment_of(hash)), tag_of(hash));
+        let near = entries.get(first_place(tag, entries.len())..).and_then(|near| near.first_chunk());
+        // Which of the first it is cannot be foretold: chosen without a branch.
+        if let Some([first, second, third]) = near {
+            let entry = select_unpredictable(tag_in(*second) == tag, *second, *third);
+            let entry = select_unpredictable(tag_in(*first) == tag, *first, entry);
+            if tag_in(entry) == tag && entry != EMPTY {
+                return Some(number_in(entry));
+            }
+        }
         self.find(hash, |_| true)
     }
 
