@@ -4,6 +4,8 @@
 //! Every bound on what a client can make the server hold is here: one frame at a time, so many requests under way, so
 //! many unsent bytes, and a time for each.
 
+mod patience;
+
 use crate::buffers::Unsent;
 use crate::executor::{Admission, Core};
 use crate::monitor::figures::Held;
@@ -26,9 +28,6 @@ pub const PIPELINE_MAX: u32 = 64;
 const UNSENT_MAX: usize = 256 << 10;
 /// Bytes of the buffer that every connection has; larger frames borrow one of the shard's.
 pub const SMALL_BUFFER: usize = 8 << 10;
-/// When replies that nobody takes hold too much memory: bytes that a client has to take from one look at its patience to
-/// the next.
-const TAKEN_MIN: usize = 256 << 10;
 /// Time to the next attempt when a socket that was to take bytes took none.
 const SEND_AGAIN: Duration = Duration::from_millis(10);
 /// A frame must be whole, and a reply be taken, in this time; a first request must come in it. Nanoseconds.
@@ -145,36 +144,6 @@ impl Connection {
             _ => drop(self.socket.get().shutdown(Shutdown::Both)),
         }
         self.changed.notify();
-    }
-
-    /// Closes it if its client has used up our patience. To be called about once a second. When receive buffers are
-    /// short, one call without progress is enough for a connection that holds one; two calls at which it had taken little
-    /// are enough when untaken replies are too many, or when it holds such a buffer.
-    pub fn check_patience(&self, now_ns: u64, buffers_are_short: bool) {
-        if self.lingers.replace(false) {
-            let _ = self.socket.get().shutdown(Shutdown::Both);
-            return;
-        }
-        let stuck = self.holds_large.get() && !self.progressed.replace(false);
-        if stuck && buffers_are_short && self.receiving_since.get().is_some() {
-            return self.close(Closed::Fault(FaultCode::FrameTimeout));
-        }
-        let taken = self.taken.replace(0);
-        let is_slow = self.has_unsent() && taken < TAKEN_MIN;
-        let keeps_others_waiting = self.unsent_of_all.is_short() || stuck && buffers_are_short;
-        if self.is_slow.replace(is_slow) && is_slow && keeps_others_waiting {
-            return self.close(Closed::Stalled);
-        }
-        let late = |since: Option<u64>| since.is_some_and(|since| now_ns > since + PATIENCE_NS);
-        if late(self.unsent_since.get()) {
-            self.close(Closed::Stalled);
-        } else if late(self.receiving_since.get()) {
-            self.close(if self.served.get() {
-                Closed::Fault(FaultCode::FrameTimeout)
-            } else {
-                Closed::Silent
-            });
-        }
     }
 
     /// A request is under way whose answer has at most so many bytes.
@@ -310,24 +279,6 @@ impl Connection {
             self.linger().await;
         }
         why
-    }
-
-    /// Takes what the client still sends, and throws it away: a socket that is closed with bytes unread resets the connection,
-    /// and the client might never see why. Ends when the client closes, or with the next look at its patience.
-    async fn linger(&self) {
-        let _ = self.socket.get().shutdown(Shutdown::Write);
-        self.lingers.set(true);
-        let mut waste = [0; 4_096];
-        while self.lingers.get() {
-            match self.socket.get().read(&mut waste) {
-                Ok(1..) => runtime::yield_now().await,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    self.reading.is_drained();
-                    self.reading.readable().await;
-                }
-                _ => return,
-            }
-        }
     }
 
     /// Receives one frame and hands it to the shard.

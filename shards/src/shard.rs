@@ -3,10 +3,13 @@
 //! [`Shard::step`] takes one input and appends outputs; it does no I/O, reads no clock and never waits. It runs on
 //! the executor of its core, which owns it.
 
+mod bounds;
 mod checkpoint;
 mod gauges;
+mod history;
 mod inquiry;
 
+use bounds::log_full;
 pub use gauges::Gauges;
 pub use inquiry::{StatusHook, whole_digest};
 
@@ -25,9 +28,8 @@ use crate::lead::Lead;
 use crate::limits::{FACTS_MAX, Limits, SECTOR_SIZE, block_units};
 use crate::log::Identity;
 use crate::log::block::Block;
-use crate::log::cut::{BlockEntry, Cut, CutImage};
+use crate::log::cut::{BlockEntry, CutImage};
 use crate::pacer::{Act, Clock, Counts, Holdings, Pace};
-use crate::past::Facts;
 use crate::place::{Placement, ShardId};
 use crate::query::Counters;
 use crate::reply::Results;
@@ -270,42 +272,6 @@ impl Shard {
         }
     }
 
-    /// Why no batch of this kind is taken now.
-    fn refuse_batch(&self, command: Command) -> Option<Fault> {
-        if self.log_full {
-            return Some(log_full());
-        }
-        if self.facts >= FACTS_MAX {
-            return Some(Fault::new(
-                FaultCode::HistoryBehind,
-                "history is too far behind to remember what it has to take in: wait, look at its disk, or start with \
-                 --history off",
-            ));
-        }
-        let (what, found, max) = match command {
-            Command::CreateAccounts => {
-                ("accounts", self.held_in_all.accounts, self.config.limits.accounts_max)
-            }
-            _ => ("transfer ids", self.held_in_all.ids, self.config.limits.ids_max),
-        };
-        (found >= max).then(|| {
-            let message =
-                format!("the ledger holds {found} {what}, the limit is {max}: start with a higher limit");
-            Fault::new(FaultCode::LimitReached, message)
-        })
-    }
-
-    fn defer(&mut self, caller: ConnectionId, out: &mut Outputs) {
-        self.deferred = true;
-        out.push(Output::Deferred(caller));
-    }
-
-    fn make_room(&mut self, out: &mut Outputs) {
-        if std::mem::take(&mut self.deferred) {
-            out.push(Output::Room);
-        }
-    }
-
     fn message(&mut self, clock: Clock, from: ShardId, message: Message, out: &mut Outputs) {
         match message {
             Message::Pace(pace) if pace.is_for_pacer() => self.lead().take(from, &pace, clock, out),
@@ -478,23 +444,6 @@ impl Shard {
         }
     }
 
-    /// Tells history what it can't read in the log.
-    fn tell_history(&mut self, cut: &Cut, own: &[OwnBlock], out: &mut Outputs) {
-        if !self.config.history || own.is_empty() && self.config.shard != ShardId(0) {
-            return;
-        }
-        let mut facts = Facts::new(cut);
-        for block in own {
-            let (_, entry) = cut
-                .bases()
-                .find(|(base, _)| *base == u32::from(block.base))
-                .expect("own blocks are the cut's");
-            facts.add(*entry, block.base, &self.execution.outcomes);
-        }
-        self.facts += facts.size();
-        out.push(Output::Executed(Box::new(facts)));
-    }
-
     /// Replies to the requests of one block.
     fn reply(&mut self, clock: Clock, coming: &Coming, base: u16, block: &Block, out: &mut Outputs) {
         let cluster = self.config.identity.cluster;
@@ -527,10 +476,4 @@ impl Shard {
             }
         }
     }
-}
-
-fn log_full() -> Fault {
-    let message =
-        "the disk or the log's bound is full: free space or raise --log-max, then send the batch again";
-    Fault::new(FaultCode::LogFull, message)
 }
