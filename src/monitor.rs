@@ -92,7 +92,7 @@ impl Monitor {
                 pendings_max: options.limits.pendings_max,
                 window_ns: options.limits.window_ns,
                 connections_max: options.connections_max.into(),
-                checkpoint_every: options.checkpoints().every,
+                checkpoints: options.checkpoints(),
                 buffers_max: options.large_buffers_per_shard() as u64,
                 unsent_max: options.unsent_max_per_shard() as u64,
                 connections: shared.open.iter().map(auriga_signals::Count::get).collect(),

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Bytes for requests, and as many for replies, unless there are very many shards. The shipped file says so too.
 const BUFFERS_MAX: u64 = 64 << 20;
+/// The log that is kept has two intervals of checkpoints and what is logged while one is taken.
+const CHECKPOINTS_OF_LOG: u64 = 4;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// `auriga start`
@@ -61,7 +63,7 @@ pub struct StartArguments {
     /// Bytes that the log's files may have in all
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub log_max: u64,
-    /// Bytes by which the log grows between two checkpoints, at least; 0: none are taken, and the log is kept whole
+    /// Bytes by which the log grows between two checkpoints, or by twice the newest one's size; 0: none are taken, and the log is kept whole
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub checkpoint_every: u64,
     /// Bytes of memory for what changes while a checkpoint is taken, all cores; beyond them execution waits for the disk
@@ -306,7 +308,8 @@ impl Options {
     /// How each shard takes checkpoints.
     pub fn checkpoints(&self) -> Policy {
         Policy {
-            every: self.checkpoint_every,
+            every: self.checkpoint_every.min(self.log_max / CHECKPOINTS_OF_LOG),
+            every_max: self.log_max / CHECKPOINTS_OF_LOG,
             kept_max: self.checkpoint_memory as usize / self.shards(),
             pendings_may_go: self.archive.is_some(),
         }
@@ -448,6 +451,17 @@ mod tests {
         }
         assert_eq!(bounds("shards", 1), 1..=SHARDS_MAX as u64);
         assert_eq!(*bounds("cluster", 1).end(), crate::directory::CLUSTER_MAX);
+    }
+
+    #[test]
+    fn checkpoints_are_further_apart_the_larger_they_are_and_fit_the_log() {
+        const GIB: u64 = 1 << 30;
+        let of = |more: &[&str]| typed(more).expect("good options").checkpoints();
+        let policy = of(&["--log-max", "100 GiB"]);
+        let intervals = [0, GIB, 3 * GIB, 1_000 * GIB, u64::MAX].map(|newest| policy.interval(newest));
+        assert_eq!(intervals, [4 * GIB, 4 * GIB, 6 * GIB, 25 * GIB, 25 * GIB]);
+        assert_eq!(of(&["--log-max", "2 GiB"]).interval(GIB), GIB / 2);
+        assert_eq!(of(&["--checkpoint-every", "0"]).every, 0);
     }
 
     #[test]

@@ -434,10 +434,10 @@ pub const METRICS: &[Metric] = &[
         "auriga_checkpoint_interval_bytes",
         Gauge,
         NONE,
-        "Bytes by which the log grows from one checkpoint to the next: --checkpoint-every, or the newest one's size if that is more; 0 if none are taken.",
+        "Bytes by which the log grows from one checkpoint to the next: --checkpoint-every, or twice the newest one's size if that is more, at most a quarter of --log-max; 0 if none are taken.",
         |s, out| {
-            let every = s.whole.checkpoint_every;
-            out.one(if every == 0 { 0 } else { every.max(s.whole.status.checkpoint_bytes) });
+            let policy = s.whole.checkpoints;
+            out.one(if policy.every == 0 { 0 } else { policy.interval(s.whole.status.checkpoint_bytes) });
         },
     ),
     metric(

@@ -7,6 +7,7 @@ use super::figures::{Durations, Figures};
 use super::list::METRICS;
 use super::machine::{CoreTimes, Process};
 use auriga_shards::buckets::BOUNDS_NS;
+use auriga_shards::checkpoint::plan::Policy;
 use auriga_wire::report::Status;
 use std::fmt::Write;
 
@@ -37,8 +38,8 @@ pub struct Whole {
     pub window_ns: u64,
     /// Bound on connections.
     pub connections_max: u64,
-    /// Bytes of the log from one checkpoint to the next.
-    pub checkpoint_every: u64,
+    /// How checkpoints are taken.
+    pub checkpoints: Policy,
     /// Large receive buffers of a core.
     pub buffers_max: u64,
     /// Bytes of replies not taken from which a core's look-ups wait.

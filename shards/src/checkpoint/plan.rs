@@ -16,8 +16,10 @@ const RETRY_NS: u64 = 5_000_000_000;
 /// How checkpoints are taken. None of it changes a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// A checkpoint is taken when the log has grown by so many bytes, and by as many as the one before has; 0: never.
+    /// A checkpoint is taken when the log has grown by so many bytes, and by [`Policy::TIMES`] as many as the one before has; 0: never.
     pub every: u64,
+    /// But not by more than so many, if that is more.
+    pub every_max: u64,
     /// Bytes of memory that a shard uses at most for what changes while it is taken; then the execution waits.
     pub kept_max: usize,
     /// The log of pending transfers may go: what a post or void of one needs is found elsewhere.
@@ -26,7 +28,18 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { every: 2 << 30, kept_max: 128 << 20, pendings_may_go: false }
+        Self { every: 4 << 30, every_max: u64::MAX, kept_max: 128 << 20, pendings_may_go: false }
+    }
+}
+
+impl Policy {
+    /// Each checkpoint writes the whole state, so with many ids a server would do little else; and a start replays a transfer, of 128
+    /// bytes, in less time than it loads an id, of 32.
+    const TIMES: u64 = 2;
+
+    /// Bytes by which the log grows until the next checkpoint, if the newest one has so many.
+    pub fn interval(&self, newest: u64) -> u64 {
+        newest.saturating_mul(Self::TIMES).min(self.every_max).max(self.every)
     }
 }
 
@@ -182,10 +195,10 @@ impl Plan {
     }
 
     fn is_due(&self) -> bool {
-        let every = self.policy.every.max(self.newest().map_or(0, |(_, newest)| newest.bytes));
+        let interval = self.policy.interval(self.newest().map_or(0, |(_, newest)| newest.bytes));
         self.policy.every > 0
             && !self.is_stopped
-            && (self.logged >= every || self.is_full && self.logged > SECTOR_SIZE as u64 * 16)
+            && (self.logged >= interval || self.is_full && self.logged > SECTOR_SIZE as u64 * 16)
     }
 
     /// Begins a checkpoint if it is time for one.

@@ -134,7 +134,7 @@ fn status_and_inspect_print_what_they_promise() {
     assert_eq!(said, (&7.into(), &"any".into(), &2.into(), &1.into()));
     let settings = &status["settings"];
     assert_eq!((&settings["data"], &settings["shards"]), (&text(&data).into(), &"2".into()), "{status}");
-    assert_eq!(settings["checkpoint-every"], "2 GiB", "{status}");
+    assert_eq!(settings["checkpoint-every"], "4 GiB", "{status}");
     let plain = run_auriga(&["status", "--address", server.address()]).expect(0, &[]).stdout;
     for row in ["version", "cluster", "shards", "epoch", "connections", "log files"] {
         assert!(plain.lines().any(|line| line.starts_with(row)), "{row} is missing in\n{plain}");
