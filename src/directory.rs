@@ -11,6 +11,7 @@ use auriga_shards::limits::{CUT_SEGMENT_SLOTS, SECTOR_SIZE};
 use auriga_shards::log::segment::cut_place;
 use auriga_shards::log::{File as LogFile, IdMode, Identity};
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -237,23 +238,25 @@ impl Directory {
         Ok((opened, path))
     }
 
-    /// The checkpoints that the slots hold. One that can't be read is not there, and said.
-    pub fn manifests(&self) -> [Option<Manifest>; SLOTS] {
-        std::array::from_fn(|slot| {
-            let path = self.path.join(CheckpointFile::Manifest { slot: slot as u8 }.to_string());
-            let bytes = match fs::read(&path) {
-                Ok(bytes) => bytes,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return None,
-                Err(e) => {
-                    tracing::warn!("{}: {e}. The checkpoint is not used", path.display());
-                    return None;
-                }
+    /// The checkpoints that the slots hold. One that can't be read is not there, and said; one of a newer version is refused.
+    pub fn manifests(&self) -> Outcome<[Option<Manifest>; SLOTS]> {
+        let mut manifests = [const { None }; SLOTS];
+        for (slot, manifest) in (0..).zip(&mut manifests) {
+            let path = self.path.join(CheckpointFile::Manifest { slot }.to_string());
+            let unused = |why: &dyn Display| {
+                tracing::warn!("{}: {why}. The checkpoint is not used", path.display());
             };
-            let manifest = Manifest::decode(&self.identity, &bytes);
-            manifest
-                .map_err(|damage| tracing::warn!("{}: {damage}. The checkpoint is not used", path.display()))
-                .ok()
-        })
+            match fs::read(&path) {
+                Ok(bytes) => {
+                    refuse_newer(&path, &bytes)?;
+                    let decoded = Manifest::decode(&self.identity, &bytes);
+                    *manifest = decoded.map_err(|damage| unused(&damage)).ok();
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => unused(&e),
+            }
+        }
+        Ok(manifests)
     }
 
     /// Bytes that the files of a slot have, of the smaller one: the next checkpoint is written into them.
@@ -459,6 +462,14 @@ impl Directory {
 }
 
 /// The files of the log below a directory, in order.
+/// Fails if a newer version wrote the manifest of a checkpoint.
+pub fn refuse_newer(path: &Path, manifest: &[u8]) -> Outcome<()> {
+    match Manifest::newer(manifest) {
+        Some(newer) => Err(Failure::environment(format!("{}: {newer}", path.display()))),
+        None => Ok(()),
+    }
+}
+
 fn log_files_in(path: &Path) -> Outcome<Vec<LogFile>> {
     let mut files = Vec::new();
     for folder in LOG_FOLDERS {

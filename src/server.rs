@@ -295,7 +295,7 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
     check_memory(options.prefault)?;
     let builder = if options.history { Some(past::open_store(&directory)?) } else { None };
     let found = Found {
-        manifests: directory.manifests(),
+        manifests: directory.manifests()?,
         log_from: directory.log_from()?,
         history_through: builder.as_ref().map_or(u64::MAX, |builder| builder.progress().epoch),
     };
@@ -390,7 +390,9 @@ pub fn run(options: Options, on_start: impl FnOnce(Arc<Shared>)) -> Outcome<()> 
         if let Some(history) = history {
             history.run(scope, &shared);
         }
-        scope.spawn(|| gate::run(&listener, doors, &gate_bell, &shared));
+        let (bell, of_gate) = (&gate_bell, &shared);
+        // With it the listener goes: who connects to a server that stops is refused at once.
+        scope.spawn(move || gate::run(&listener, doors, bell, of_gate));
         let log = shared.options.histogram_log();
         if !shared.options.histogram_interval.is_zero() {
             let (shared, bell) = (&shared, &metrics_bell);

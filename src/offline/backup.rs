@@ -40,7 +40,7 @@ pub fn run(asked: &BackupArguments) -> Outcome<()> {
     // If no server runs, none may begin: it would write behind the last epoch.
     let stopped = directory.lock_as_reader().ok();
     let found =
-        Found { manifests: directory.manifests(), log_from: directory.log_from()?, ..Found::default() };
+        Found { manifests: directory.manifests()?, log_from: directory.log_from()?, ..Found::default() };
     let (through, stream_ends) = newest_epoch(&directory, &found, stopped.is_some())?;
     let files = choose(&directory, &found, through, &stream_ends)?;
     let size = files.iter().map(|file| file.used).sum();

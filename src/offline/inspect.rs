@@ -46,6 +46,7 @@ pub(crate) fn run(asked: &InspectArguments) -> Outcome<()> {
     if asked.verify {
         return verify::run(&directory, asked.json);
     }
+    let _unused = directory.lock_as_reader()?;
     let files = directory.log_files()?;
     let mut report = Report {
         cluster: directory.identity.cluster,
@@ -61,7 +62,7 @@ pub(crate) fn run(asked: &InspectArguments) -> Outcome<()> {
         state: None,
     };
     let found =
-        Found { manifests: directory.manifests(), log_from: directory.log_from()?, ..Found::default() };
+        Found { manifests: directory.manifests()?, log_from: directory.log_from()?, ..Found::default() };
     let through = asked.through.unwrap_or(u64::MAX);
     read_cuts(&directory, &found, through, &mut report)?;
     if asked.digest {

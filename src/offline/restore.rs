@@ -51,7 +51,7 @@ fn copy_all(list: &List, backup: &Path, directory: &Directory) -> Outcome<()> {
     }
     directory::sync_all_directories(data)?;
     let found =
-        Found { manifests: directory.manifests(), log_from: directory.log_from()?, ..Found::default() };
+        Found { manifests: directory.manifests()?, log_from: directory.log_from()?, ..Found::default() };
     let replayed = replay(directory, found, u64::MAX)?;
     let digest = format!("{:032x}", replayed.digest);
     if (replayed.epoch, &digest) != (list.epoch, &list.digest) {

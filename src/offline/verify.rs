@@ -11,7 +11,7 @@ use super::cuts::{self, Blocks, at};
 use super::repair::Repair;
 use super::replay::{Replayed, replay};
 use crate::cli::print_json;
-use crate::directory::Directory;
+use crate::directory::{Directory, refuse_newer};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::say;
 use auriga_shards::checkpoint::manifest::Manifest;
@@ -195,6 +195,7 @@ impl Check<'_> {
                     continue;
                 }
             };
+            refuse_newer(&path, &bytes)?;
             let manifest = match Manifest::decode(&self.directory.identity, &bytes) {
                 Ok(manifest) => manifest,
                 Err(Damage(what)) => {

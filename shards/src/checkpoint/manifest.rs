@@ -10,6 +10,10 @@ use xxhash_rust::xxh3::xxh3_128;
 const MAGIC: u32 = u32::from_le_bytes(*b"AUCM");
 /// The version of the format of manifests.
 pub const VERSION: u16 = 1;
+/// The format of the sheets that manifests of this version name: sheets of a newer one come with manifests of a newer one, which a start
+/// refuses.
+const SHEETS: u16 = 1;
+const _: () = assert!(SHEETS == super::sheet::VERSION, "a new format of sheets is one of manifests, too");
 /// The last epoch that has a slot: the numbers of segments have 32 bits.
 const EPOCH_MAX: u64 = CUT_SEGMENT_SLOTS << 32;
 
@@ -128,6 +132,21 @@ impl Manifest {
         let checksum = xxh3_128(&bytes[16..]);
         bytes[..16].copy_from_slice(&checksum.to_le_bytes());
         sectors
+    }
+
+    /// Which newer version than this binary's wrote a whole manifest, if one did. In every version the checksum is that of all other
+    /// bytes.
+    pub fn newer(bytes: &[u8]) -> Option<String> {
+        let header: ManifestHeader = bytemuck::pod_read_unaligned(bytes.get(..HEADER_SIZE)?);
+        let whole = header.magic == MAGIC && xxh3_128(&bytes[16..]) == header.checksum;
+        (whole && (header.version > VERSION || header.rules > crate::log::cut::RULES)).then(|| {
+            format!(
+                "manifest format {} and rules {}, this binary reads up to {VERSION} and {}: start the newer one that wrote it",
+                header.version,
+                header.rules,
+                crate::log::cut::RULES
+            )
+        })
     }
 
     /// Reads the manifest of a checkpoint of this directory.

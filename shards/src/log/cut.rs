@@ -10,6 +10,9 @@ use bytemuck::{Pod, Zeroable};
 const MAGIC: u32 = u32::from_le_bytes(*b"AUCT");
 /// The version of the cut format.
 pub const VERSION: u16 = 3;
+/// The format of the blocks that cuts of this version name: blocks of another one come with cuts of another one, which a start refuses.
+const BLOCKS: u16 = 1;
+const _: () = assert!(BLOCKS == super::block::VERSION, "a new format of blocks is one of cuts, too");
 /// The version of the ledger's rules that this binary holds.
 pub const RULES: u16 = 3;
 

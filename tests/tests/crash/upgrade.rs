@@ -7,6 +7,7 @@ use auriga_tests::load::{account, connect, transfer};
 use auriga_wire::IdGenerator;
 use std::fs;
 use std::path::Path;
+use xxhash_rust::xxh3::xxh3_128;
 
 #[test]
 fn every_version_of_the_format_is_read() {
@@ -48,4 +49,37 @@ fn every_version_of_the_format_is_read() {
             fs::remove_dir_all(&data).expect("removed");
         }
     }
+}
+
+/// Whoever goes back to an older program learns what is missing, and not that a checkpoint is damaged.
+#[test]
+fn checkpoints_of_a_newer_version_are_refused_by_name() {
+    let scratch = Scratch::new("newer-checkpoint");
+    let folders =
+        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("data")).expect("the folder is there");
+    let version =
+        folders.flatten().map(|entry| entry.path()).find(|path| path.is_dir()).expect("a directory");
+    let data = scratch.join("data");
+    run_auriga(&["restore", text(&version.join("any")), "--data", text(&data)]).expect(0, &[]);
+    let path = data.join("checkpoints/0/manifest");
+    let good = fs::read(&path).expect("the restored directory has a checkpoint");
+    let (newer_format, newer_rules) = (manifest::VERSION + 1, cut::RULES + 1);
+    let cases = [
+        (52, newer_format, format!("manifest format {newer_format} and rules {}", cut::RULES)),
+        (54, newer_rules, format!("manifest format {} and rules {newer_rules}", manifest::VERSION)),
+    ];
+    for (place, number, words) in cases {
+        let mut bytes = good.clone();
+        bytes[place..place + 2].copy_from_slice(&number.to_le_bytes());
+        let checksum = xxh3_128(&bytes[16..]);
+        bytes[..16].copy_from_slice(&checksum.to_le_bytes());
+        fs::write(&path, &bytes).expect("written");
+        let expected = [&*words, "start the newer one that wrote it", "checkpoints/0/manifest"];
+        Start::new(&data).shards(2).with(&["--accept-clock"]).fail().expect(4, &expected);
+        for mode in ["--digest", "--verify"] {
+            run_auriga(&["inspect", mode, "--data", text(&data)]).expect(4, &expected);
+        }
+    }
+    fs::write(&path, &good).expect("written");
+    Start::new(&data).shards(2).with(&["--accept-clock"]).serve().stop();
 }
