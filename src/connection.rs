@@ -314,7 +314,7 @@ impl Connection {
         self.receiving_since.set(None);
         let at = frames.start..frames.start + size;
         let (command, frame) = Frame::check(&frames.buffer[at.clone()])
-            .and_then(|(command, frame)| core.check_cluster(&frame).map(|()| (command, frame)))
+            .and_then(|(command, frame)| core.check_header(&frame).map(|()| (command, frame)))
             .map_err(|fault| Stop::Fault(Box::new(frames.raw_header()), fault))?;
         self.begin(answer_size_max(command, frame.body()));
         loop {

@@ -353,8 +353,12 @@ impl Core {
         if deferred { Admission::Later } else { Admission::Taken }
     }
 
-    /// Checks that a request is meant for this cluster.
-    pub fn check_cluster(&self, frame: &Frame<'_>) -> Result<(), Fault> {
+    /// Checks that a request has a number, and is meant for this cluster.
+    pub fn check_header(&self, frame: &Frame<'_>) -> Result<(), Fault> {
+        if frame.header.request == 0 {
+            let message = "a request's number must not be 0: a reply with it would answer no request";
+            return Err(Fault::new(FaultCode::ReservedBytesSet, message));
+        }
         let (found, own) = (frame.header.cluster, self.shared.directory.identity.cluster);
         if found == 0 || found == own {
             return Ok(());

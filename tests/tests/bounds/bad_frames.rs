@@ -64,6 +64,10 @@ fn cases() -> Vec<Case> {
         case("reserved", patched(lookup(), 100, &[1]), FaultCode::ReservedBytesSet, "64 to 127"),
         case("status", patched(lookup(), 28, &[1]), FaultCode::ReservedBytesSet, "must be 0"),
         case("timestamp", patched(lookup(), 40, &[1]), FaultCode::ReservedBytesSet, "must be 0"),
+        Case {
+            request: 0,
+            ..case("number 0", patched(lookup(), 32, &[0; 8]), FaultCode::ReservedBytesSet, "number")
+        },
         case("cluster 8", patched(lookup(), 48, &[8]), FaultCode::WrongCluster, "cluster 7"),
         case(
             "open chain",
