@@ -8,6 +8,13 @@ pub fn available() -> Option<u64> {
     of_system(Path::new("/"))
 }
 
+/// Bytes that this process may lock in memory; `None` if that can't be told.
+pub fn memlock() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable for the call.
+    (unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0).then_some(limit.rlim_cur)
+}
+
 /// Of the system whose files are below this folder.
 fn of_system(root: &Path) -> Option<u64> {
     of_machine(root).into_iter().chain(of_groups(root)).min()

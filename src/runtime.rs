@@ -1,6 +1,7 @@
 //! The one place where the runtime of the executors, glommio, is named: pinned executors, tasks, timers, readiness.
 
 use crate::failure::{Failure, Outcome};
+use crate::{room, storage};
 use auriga_signals::Begin;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::cell::{Cell, RefCell};
@@ -108,12 +109,18 @@ fn wait_for<T>(mut take: Consumer<T>) -> Option<T> {
 }
 
 fn cannot_start(cpu: u32, error: &glommio::GlommioError<()>) -> Failure {
-    Failure::environment(format!(
-        "can't start an executor on CPU {cpu}: {error}. Check that the CPU is allowed for this process (taskset, cgroup \
-         cpuset; `auriga topology check`), that io_uring is enabled (sysctl kernel.io_uring_disabled=0; a container's \
-         seccomp profile may block it), and that the memlock limit is {} MiB or more (ulimit -l)",
-        MEMLOCK_MIN >> 20
-    ))
+    let cause = match (storage::probe(), room::memlock()) {
+        (Err(e), _) => format!("io_uring can't be used: {e}. {}", storage::IO_URING_REMEDY),
+        (_, Some(limit)) if limit < MEMLOCK_MIN => format!(
+            "the memlock limit is {limit} bytes, expected {} MiB or more: raise it (ulimit -l {}; LimitMEMLOCK= of a unit)",
+            MEMLOCK_MIN >> 20,
+            MEMLOCK_MIN >> 10
+        ),
+        _ => format!(
+            "{error}. Check that the CPU is allowed for this process (taskset, cgroup cpuset; `auriga topology check`)"
+        ),
+    };
+    Failure::environment(format!("can't start an executor on CPU {cpu}: {cause}"))
 }
 
 /// Runs a task beside the one that calls, not before that one waits: glommio would run it at once, inside whatever the

@@ -1,6 +1,7 @@
 //! The kernel: its version, io_uring, the limit on locked memory, and its clock.
 
 use super::{Finding, Level, Root};
+use crate::room;
 use crate::runtime::MEMLOCK_MIN;
 use crate::storage;
 use std::ffi::CStr;
@@ -15,7 +16,7 @@ pub fn look(root: &Root) -> Vec<Finding> {
     vec![
         version(release.as_deref()),
         io_uring(storage::probe(), root.line("proc/sys/kernel/io_uring_disabled").as_deref()),
-        memlock(memlock_limit()),
+        memlock(room::memlock()),
         clock_source(root),
         synchronisation(clock_state()),
     ]
@@ -61,12 +62,6 @@ pub fn io_uring(probe: std::io::Result<()>, disabled: Option<&str>) -> Finding {
             Finding::bad(Level::Error, name, format!("{e}{sysctl}"), need, storage::IO_URING_REMEDY)
         }
     }
-}
-
-fn memlock_limit() -> Option<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is writable for the call.
-    (unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0).then_some(limit.rlim_cur)
 }
 
 pub fn memlock(limit: Option<u64>) -> Finding {

@@ -172,7 +172,10 @@ fn io_uring_that_is_blocked() {
     let mut start = Start::new(&data);
     // SAFETY: the function makes two system calls and touches its own stack.
     unsafe { start.command().pre_exec(block_io_uring) };
-    start.fail().expect(4, &["io_uring", "kernel.io_uring_disabled=0", "seccomp"]);
+    start.fail().expect(
+        4,
+        &["io_uring can't be used: Operation not permitted", "kernel.io_uring_disabled=0", "seccomp"],
+    );
     Start::new(&data).serve().stop();
 }
 
@@ -192,7 +195,7 @@ fn a_memlock_limit_that_is_too_small() {
             }
         });
     }
-    start.fail().expect(4, &["memlock", "ulimit -l"]);
+    start.fail().expect(4, &["the memlock limit is 4096 bytes, expected 8 MiB or more", "ulimit -l 8192"]);
 }
 
 #[test]
