@@ -312,6 +312,7 @@ impl Options {
             every_max: self.log_max / CHECKPOINTS_OF_LOG,
             kept_max: self.checkpoint_memory as usize / self.shards(),
             pendings_may_go: self.archive.is_some(),
+            ..Policy::default()
         }
     }
 

@@ -16,9 +16,12 @@ const RETRY_NS: u64 = 5_000_000_000;
 /// How checkpoints are taken. None of it changes a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// A checkpoint is taken when the log has grown by so many bytes, and by [`Policy::TIMES`] as many as the one before has; 0: never.
+    /// A checkpoint is taken when the log has grown by so many bytes; 0: never.
     pub every: u64,
-    /// But not by more than so many, if that is more.
+    /// And by so many times as many as the one before has. Each writes the whole state, so with many ids a server would do little else; and
+    /// a start replays a transfer, of 128 bytes, in less time than it loads an id, of 32.
+    pub times: u64,
+    /// But by no more than so many for the sake of its size.
     pub every_max: u64,
     /// Bytes of memory that a shard uses at most for what changes while it is taken; then the execution waits.
     pub kept_max: usize,
@@ -28,18 +31,14 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { every: 4 << 30, every_max: u64::MAX, kept_max: 128 << 20, pendings_may_go: false }
+        Self { every: 4 << 30, times: 2, every_max: u64::MAX, kept_max: 128 << 20, pendings_may_go: false }
     }
 }
 
 impl Policy {
-    /// Each checkpoint writes the whole state, so with many ids a server would do little else; and a start replays a transfer, of 128
-    /// bytes, in less time than it loads an id, of 32.
-    const TIMES: u64 = 2;
-
     /// Bytes by which the log grows until the next checkpoint, if the newest one has so many.
     pub fn interval(&self, newest: u64) -> u64 {
-        newest.saturating_mul(Self::TIMES).min(self.every_max).max(self.every)
+        newest.saturating_mul(self.times).min(self.every_max).max(self.every)
     }
 }
 

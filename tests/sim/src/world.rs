@@ -68,6 +68,8 @@ impl World {
         let has_history = rng.bool();
         let checkpoints = Policy {
             every: [0, 20_000, 100_000, 500_000][rng.usize(..4)],
+            // Often, whatever there is.
+            times: 1,
             every_max: u64::MAX,
             kept_max: [0, 1_000, usize::MAX][rng.usize(..3)],
             pendings_may_go: has_history && rng.bool(),
