@@ -1,9 +1,10 @@
 //! The books that a test keeps of a ledger: what it was told, and whether the server still says the same.
 
+use crate::harness::wait_until;
 use crate::load::{Choice, Sent, Told, account, limited_account};
 use auriga_wire::frame::REQUEST_RECORDS_MAX;
 use auriga_wire::record::{AccountFlags, TransferFlags};
-use auriga_wire::{Account, Client, Filter, FilterFlags, Transfer, TransferCode};
+use auriga_wire::{Account, Client, Error, FaultCode, Filter, FilterFlags, Page, Transfer, TransferCode};
 use std::collections::BTreeMap;
 
 /// Older transfers that a check looks at again.
@@ -198,7 +199,7 @@ impl Book {
             let mut filter = Filter { account_id: account, flags, limit, ..Filter::default() };
             let mut found = Vec::new();
             loop {
-                let page = client.account_transfers(&filter).expect("history answers");
+                let page = ask_history(client, &filter);
                 found.extend(page.records);
                 if page.cursor == 0 {
                     break;
@@ -337,4 +338,19 @@ fn send_again(client: &mut Client, batch: &[Transfer]) -> Vec<Result<u64, Transf
         results[refusal.index as usize] = Err(TransferCode::from_number(refusal.code).expect("a known code"));
     }
     results
+}
+
+/// An account's transfers, as soon as history has got to what is acknowledged: until then it refuses, for now.
+#[track_caller]
+fn ask_history(client: &mut Client, filter: &Filter) -> Page<Transfer> {
+    let mut page = None;
+    wait_until("history has all that is acknowledged", || {
+        match client.account_transfers(filter) {
+            Ok(found) => page = Some(found),
+            Err(Error::Refused(fault)) if fault.code == FaultCode::HistoryBehind => {}
+            Err(error) => panic!("history answers: {error}"),
+        }
+        page.is_some()
+    });
+    page.expect("waited for")
 }
