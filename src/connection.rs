@@ -2,7 +2,7 @@
 //! and, when the socket is full, by a second task.
 //!
 //! Every bound on what a client can make the server hold is here: one frame at a time, so many requests under way, so
-//! many unsent bytes, and a time for each.
+//! many unsent bytes, and a time for each, which [`patience`] looks at.
 
 mod patience;
 
