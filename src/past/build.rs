@@ -54,8 +54,6 @@ struct Build<'a> {
     committed: Instant,
     /// What was told through this epoch has gone back to the shards.
     given_back: u64,
-    /// What the newest epoch that the builder has says of expired pending transfers, if one has come.
-    expired_through: Option<u64>,
     /// What keeps it from going on, as it was last said.
     trouble: Option<String>,
 }
@@ -82,7 +80,6 @@ pub fn run(
         added: 0,
         held_bytes: 0,
         committed: Instant::now(),
-        expired_through: None,
         trouble: None,
     };
     build.publish();
@@ -122,7 +119,6 @@ impl Build<'_> {
         while let Some(whole) = self.held.get(self.added) {
             add(builder, whole, &mut self.spare, self.shared)?;
             self.added += 1;
-            self.expired_through = Some(whole.facts[0].1.expire_through);
             self.held_bytes += whole.facts.iter().map(|(_, facts)| facts.size()).sum::<u64>();
         }
         if asked {
@@ -151,7 +147,7 @@ impl Build<'_> {
         if self.builder.as_ref().is_some_and(|builder| !builder.has_failed()) {
             return Ok(());
         }
-        (self.builder, self.added, self.held_bytes, self.expired_through) = (None, 0, 0, None);
+        (self.builder, self.added, self.held_bytes) = (None, 0, 0);
         // What the answerer is reading holds the store open.
         let mut reader = self.reader.swap(None);
         while let Some(used) = reader.take() {
@@ -201,9 +197,10 @@ impl Build<'_> {
         let Some(builder) = &self.builder else { return };
         let Progress { mut epoch, time, .. } = builder.progress();
         if self.held.is_empty() {
-            let idle = self.waiting[0].iter().take_while(|facts| {
-                facts.blocks_in_all == 0 && Some(facts.expire_through) == self.expired_through
-            });
+            let expired_through = builder.expired_through();
+            let idle = self.waiting[0]
+                .iter()
+                .take_while(|facts| facts.blocks_in_all == 0 && facts.expire_through <= expired_through);
             epoch = idle.last().map_or(epoch, |facts| facts.epoch.max(epoch));
         }
         if self.shared.history.publish(epoch, time) {

@@ -83,6 +83,11 @@ impl Builder {
         self.committed
     }
 
+    /// Every pending transfer with a deadline up to this time has been ended by the epochs that were taken, nanoseconds.
+    pub fn expired_through(&self) -> u64 {
+        self.pendings.expired_through()
+    }
+
     /// Whether a call has failed: all later ones will.
     pub fn has_failed(&self) -> bool {
         self.failed

@@ -123,6 +123,19 @@ fn an_epoch_that_is_there_is_skipped() {
     assert_eq!(builder.progress().time, START + 3);
 }
 
+/// Who drives it has to know that again, to tell which later epochs change nothing.
+#[test]
+fn what_has_expired_is_known_after_a_restart() {
+    let directory = Directory::new("expired");
+    let mut builder = directory.open();
+    assert_eq!(builder.expired_through(), 0);
+    add(&mut builder, 1, START, START - SECOND, &accounts_with_history());
+    assert_eq!(builder.expired_through(), START - SECOND);
+    builder.persist().expect("it can be written");
+    drop(builder);
+    assert_eq!(directory.open().expired_through(), START - SECOND);
+}
+
 #[test]
 fn another_clusters_directory_is_refused() {
     let directory = Directory::new("cluster");

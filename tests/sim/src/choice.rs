@@ -220,13 +220,13 @@ impl Machine<'_> {
     }
 
     fn history_steps(&self, legal: &mut Vec<Step>) {
-        let Some(history) = &self.world.history else { return };
+        let (Some(history), truth) = (&self.world.history, &self.world.truth) else { return };
         if history.may_take() {
             legal.push(Step::Remember);
         }
         legal.extend(self.placement.all().filter(|shard| history.gives_back(*shard)).map(Step::GiveBack));
         // After a while it says that it is too far behind.
         let late = self.fortune.weather.stalls && self.steps.is_multiple_of(EARLY_ONE_IN);
-        legal.extend(history.answerable(late).map(|question| Step::Answer { question }));
+        legal.extend(history.answerable(late, truth).map(|question| Step::Answer { question }));
     }
 }

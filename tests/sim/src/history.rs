@@ -23,7 +23,6 @@ pub(crate) struct History {
     time: u64,
     /// And through this one it would not be lost with the power.
     durable: (u64, u64),
-    expired_through: Option<u64>,
 }
 
 impl History {
@@ -87,7 +86,6 @@ impl History {
             let cut = &truth.epoch(epoch).expect("it was compared").cut;
             self.epoch = epoch;
             self.time = cut.time + (cut.units() as u64).saturating_sub(1);
-            self.expired_through = Some(cut.expire_through);
         }
         for (shard, facts) in all {
             self.taken[shard].push_back(facts);
@@ -105,16 +103,20 @@ impl History {
     }
 
     /// What can be asked about: what is taken, and epochs behind it in which nothing has happened.
-    fn reached(&self) -> u64 {
-        let idle = self.told.first().into_iter().flatten().take_while(|facts| {
-            facts.blocks_in_all == 0 && Some(facts.expire_through) == self.expired_through
-        });
+    fn reached(&self, truth: &Truth) -> u64 {
+        let expired_through = truth.epoch(self.epoch).map_or(0, |taken| taken.cut.expire_through);
+        let idle = self
+            .told
+            .first()
+            .into_iter()
+            .flatten()
+            .take_while(|facts| facts.blocks_in_all == 0 && facts.expire_through <= expired_through);
         idle.last().map_or(self.epoch, |facts| facts.epoch.max(self.epoch))
     }
 
     /// Questions that can be answered; if `late`, also with the answer that it would take too long.
-    pub(crate) fn answerable(&self, late: bool) -> impl Iterator<Item = usize> {
-        let reached = self.reached();
+    pub(crate) fn answerable(&self, late: bool, truth: &Truth) -> impl Iterator<Item = usize> {
+        let reached = self.reached(truth);
         let ready = move |(_, (_, question)): &(usize, &(ShardId, Question))| question.after <= reached;
         self.questions
             .iter()
@@ -125,7 +127,7 @@ impl History {
 
     /// Answers a question.
     pub(crate) fn answer(&mut self, number: usize, truth: &Truth) -> (ShardId, usize, Answer) {
-        let reached = self.reached();
+        let reached = self.reached(truth);
         let (shard, Question { job, asked, after }) = self.questions.swap_remove(number);
         if after > reached {
             let text = format!("history has got to epoch {reached}, the answer needs epoch {after}");
