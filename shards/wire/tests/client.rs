@@ -5,9 +5,10 @@ mod fake;
 
 use auriga_wire::report::Status;
 use auriga_wire::{Account, Client, Error, EventResult, FaultCode, Filter, Transfer, TransferCode};
-use fake::{Fake, Script, answer, close, options, read_request, refuse, reply};
+use fake::{Fake, Script, answer, close, options, read_request, refuse, reply, with_timeout};
 use std::io::Write;
 use std::net::TcpStream;
+use std::time::Duration;
 
 fn transfers() -> Vec<Transfer> {
     (1..=3).map(|id| Transfer { id, ..Transfer::default() }).collect()
@@ -147,7 +148,9 @@ fn silence_and_a_wrong_checksum_are_retried_too() {
         stream.write_all(&bytes).expect("written");
     });
     let fake = Fake::start(vec![silent, garbled, answer(vec![])]);
-    let mut client = Client::connect(&fake.address, options(3)).expect("connected");
+    // Time enough for the attempts behind the first.
+    let options = with_timeout(Duration::from_secs(3), 3);
+    let mut client = Client::connect(&fake.address, options).expect("connected");
     assert!(client.create_transfers(&transfers()).expect("answered").retried);
     fake.finish();
 }

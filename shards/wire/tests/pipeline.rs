@@ -4,9 +4,10 @@
 mod fake;
 
 use auriga_wire::{Error, FaultCode, Pipeline, ReplyBody, RequestFrame, Transfer};
-use fake::{Fake, Script, options, read_request, reply};
+use fake::{Fake, Script, options, read_request, reply, with_timeout};
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::time::Duration;
 
 fn request(id: u128) -> RequestFrame {
     RequestFrame::create_transfers(&[Transfer { id, ..Transfer::default() }])
@@ -123,7 +124,8 @@ fn silence_ends_in_a_timeout() {
         std::io::Read::read(stream, &mut rest).expect("the client goes away");
     });
     let fake = Fake::start(vec![script]);
-    let mut pipeline = Pipeline::connect(&fake.address, &options(1), 1).expect("connected");
+    let options = with_timeout(Duration::from_millis(400), 1);
+    let mut pipeline = Pipeline::connect(&fake.address, &options, 1).expect("connected");
     pipeline.submit(request(1)).expect("sent");
     match pipeline.receive().map(|reply| reply.0) {
         Err(Error::Lost { source, .. }) => assert_eq!(source.kind(), std::io::ErrorKind::TimedOut),

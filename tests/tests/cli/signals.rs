@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT: what is under way is answered, then exit code 0; a second signal ends at once.
 
 use auriga_tests::book::Book;
-use auriga_tests::harness::{Scratch, Start, becomes_so, format, seed};
+use auriga_tests::harness::{Scratch, Start, format, seed, wait_until};
 use auriga_tests::load::{Told, connect, drive_to_the_end, wait_for_answers};
 use auriga_wire::RequestFrame;
 use std::io::Write;
@@ -85,7 +85,7 @@ fn a_second_signal_ends_the_server_at_once() {
         server.signal(libc::SIGTERM);
         server.wait_for("stopping");
         let is_refused = || TcpStream::connect(server.address()).is_err();
-        assert!(becomes_so(Duration::from_secs(1), is_refused), "nothing listens while it waits");
+        wait_until("nothing listens while it waits", is_refused);
         server.signal(libc::SIGTERM);
         let finished = server.wait().expect(0, &[]);
         if finished.stderr.contains("a second signal: ending at once") {

@@ -64,7 +64,7 @@ impl Killed<'_> {
         let pattern = [Pattern { batches: vec![100, 1_000], in_flight: 1, pause: PAUSE, ..Pattern::ENDLESS }];
         let address = server.address().to_string();
         let told = drive_many(&address, &mut self.random, &choice, &pattern, 1, || {
-            becomes_so(Duration::from_secs(20), || has_let_go(&data));
+            becomes_so(Duration::from_secs(60), || has_let_go(&data));
             server.kill();
         });
         book.note(told);

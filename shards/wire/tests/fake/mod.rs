@@ -39,10 +39,14 @@ impl Fake {
     }
 }
 
-/// Short timeouts, as many attempts as asked for.
+/// As many attempts as asked for, none of which ends because the machine stands still.
 pub fn options(attempts: u32) -> Options {
-    let brief = Duration::from_millis(400);
-    Options { read_timeout: brief, write_timeout: brief, attempts, ..Options::default() }
+    with_timeout(Duration::from_secs(60), attempts)
+}
+
+/// Waits so long for a reply, and to send.
+pub fn with_timeout(timeout: Duration, attempts: u32) -> Options {
+    Options { read_timeout: timeout, write_timeout: timeout, attempts, ..Options::default() }
 }
 
 /// Reads one request frame whole.
