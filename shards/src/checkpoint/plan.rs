@@ -193,11 +193,15 @@ impl Plan {
         slots.max_by_key(|(_, whole)| whole.epoch)
     }
 
+    /// Bytes by which the log grows until the next checkpoint.
+    fn interval(&self) -> u64 {
+        self.policy.interval(self.newest().map_or(0, |(_, newest)| newest.bytes))
+    }
+
     fn is_due(&self) -> bool {
-        let interval = self.policy.interval(self.newest().map_or(0, |(_, newest)| newest.bytes));
         self.policy.every > 0
             && !self.is_stopped
-            && (self.logged >= interval || self.is_full && self.logged > SECTOR_SIZE as u64 * 16)
+            && (self.logged >= self.interval() || self.is_full && self.logged > SECTOR_SIZE as u64 * 16)
     }
 
     /// Begins a checkpoint if it is time for one.
@@ -307,7 +311,8 @@ impl Plan {
 
     fn fail(&mut self, why: String, now_ns: u64, out: &mut Outputs) {
         self.stage = Stage::Resting { from_ns: now_ns + RETRY_NS };
-        self.logged = self.logged.max(self.policy.every);
+        // It was due, and is.
+        self.logged = self.logged.max(self.interval());
         if !self.is_stopped {
             out.push(Output::CheckpointFailed(why));
         }

@@ -14,7 +14,7 @@ pub const PAUSE: Duration = Duration::from_millis(15);
 /// is gone.
 #[track_caller]
 pub fn drive_until(server: &Server, book: &mut Book, seed: u64, words: &str, times: usize) -> bool {
-    let pattern = Pattern { batches: vec![1, 40], pause: 2 * PAUSE, ..Pattern::ENDLESS };
+    let pattern = Pattern { batches: vec![1, 20], pause: PAUSE, ..Pattern::ENDLESS };
     let mut said = false;
     let told = drive_while(server.address(), seed, &book.choice_of_two_phases(), &pattern, |_| {
         said = server.says(words, times);
